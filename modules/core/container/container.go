@@ -1,0 +1,266 @@
+// Package container describes a container as data and the interface of what
+// can run it. It is portable: nothing here touches the operating system.
+//
+// A [Config] says everything that a backend needs to know; it holds no open
+// resources and can be stored, compared and sent. A [Backend] turns it into
+// isolated processes: sdk/native does so on Linux, the virtual machine backend
+// inside a guest.
+package container
+
+import (
+	"context"
+	"io"
+	"os"
+	"time"
+)
+
+// ID names a container within its backend: the component's name.
+type ID string
+
+// Config is all that a backend needs to create a container. Its JSON form is
+// stable: its digest decides whether a container must be replaced.
+type Config struct {
+	Name     string   `json:"name"`
+	Hostname string   `json:"hostname,omitempty"` // empty: Name
+	Layers   []Layer  `json:"layers"`             // lowest first
+	Args     []string `json:"args"`               // argv; Args[0] is looked up in PATH inside the root
+	Env      []string `json:"env,omitempty"`      // KEY=value, each key once
+	WorkDir  string   `json:"workdir,omitempty"`  // absolute, inside the root; empty: "/"
+	User     string   `json:"user,omitempty"`     // name, uid or uid:gid, looked up in the image's own passwd
+
+	ReadOnly bool    `json:"readonly"` // the root file system
+	Mounts   []Mount `json:"mounts,omitempty"`
+	Files    []File  `json:"files,omitempty"`
+
+	Capabilities []string          `json:"capabilities,omitempty"` // added to an empty set: "CAP_NET_RAW" or "NET_RAW"
+	Seccomp      string            `json:"seccomp,omitempty"`      // "default" or empty, "unconfined", or a profile's path
+	Devices      []string          `json:"devices,omitempty"`
+	Resources    Resources         `json:"resources,omitzero"`
+	Network      Network           `json:"network"`
+	Health       *Health           `json:"health,omitempty"`
+	Restart      Restart           `json:"restart,omitzero"`
+	Job          bool              `json:"job,omitempty"`
+	StopSignal   string            `json:"stop_signal,omitempty"`  // empty: SIGTERM
+	StopTimeout  time.Duration     `json:"stop_timeout,omitempty"` // zero: 10 s
+	Init         bool              `json:"init,omitempty"`
+	Labels       map[string]string `json:"labels,omitempty"`
+}
+
+// Layer is one unpacked, immutable file system layer in a store.
+type Layer struct {
+	Digest string `json:"digest"` // "sha256:" and 64 hex digits: the diff ID
+}
+
+// MountKind tells where a mount's content comes from.
+type MountKind string
+
+// The kinds of mounts that a configuration can ask for.
+const (
+	MountBind   MountKind = "bind"   // Source is an absolute host path
+	MountVolume MountKind = "volume" // Source is the name of a volume that the project keeps
+	MountTmpfs  MountKind = "tmpfs"  // Size in bytes, zero: the kernel's default
+)
+
+// Mount is something mounted over the root file system.
+type Mount struct {
+	Kind     MountKind `json:"kind"`
+	Source   string    `json:"source,omitempty"`
+	Target   string    `json:"target"` // absolute, inside the root
+	ReadOnly bool      `json:"readonly,omitempty"`
+	Size     int64     `json:"size,omitempty"`
+}
+
+// File is a read-only file with content given by the configuration.
+type File struct {
+	Path    string `json:"path"` // absolute, inside the root
+	Content []byte `json:"content"`
+	Mode    uint32 `json:"mode"` // permission bits
+}
+
+// Resources are limits. Zero values mean "no limit".
+type Resources struct {
+	Memory     int64   `json:"memory,omitempty"`      // bytes
+	MemorySwap int64   `json:"memory_swap,omitempty"` // bytes of swap beside Memory
+	CPUs       float64 `json:"cpus,omitempty"`        // hard limit, in processors
+	CPUWeight  int     `json:"cpu_weight,omitempty"`  // 1–10000
+	PIDs       int     `json:"pids,omitempty"`
+	IO         *IO     `json:"io,omitempty"`
+	Rlimits    []Rlimit `json:"rlimits,omitempty"`
+}
+
+// IO limits block devices.
+type IO struct {
+	Device    string `json:"device,omitempty"` // empty: the one that holds the project's state
+	Weight    int    `json:"weight,omitempty"`
+	ReadBPS   int64  `json:"read_bps,omitempty"` // bytes per second
+	WriteBPS  int64  `json:"write_bps,omitempty"`
+	ReadIOPS  int64  `json:"read_iops,omitempty"`
+	WriteIOPS int64  `json:"write_iops,omitempty"`
+}
+
+// Rlimit is a resource limit of setrlimit(2); -1 is unlimited.
+type Rlimit struct {
+	Name string `json:"name"` // "nofile", as ulimit names it
+	Soft int64  `json:"soft"`
+	Hard int64  `json:"hard"`
+}
+
+// NetworkMode tells which network a container sees.
+type NetworkMode string
+
+// The network modes.
+const (
+	NetworkProject NetworkMode = "project" // its own namespace, linked along CONNECT
+	NetworkNone    NetworkMode = "none"    // its own namespace with nothing but loopback
+	NetworkHost    NetworkMode = "host"    // the host's namespace
+)
+
+// Network says what a container is called, what it reaches and where it is
+// reached.
+type Network struct {
+	Mode    NetworkMode `json:"mode"`
+	Offline bool        `json:"offline,omitempty"` // reaches its links, never the outside
+	Links   []string    `json:"links,omitempty"`   // names of the containers it may reach
+	Expose  []Exposure  `json:"expose,omitempty"`
+}
+
+// Exposure is a host port that leads to a container's port.
+type Exposure struct {
+	Address       string `json:"address"` // host address to listen on
+	HostPort      uint16 `json:"host_port"`
+	ContainerPort uint16 `json:"container_port"`
+	Protocol      string `json:"protocol"` // "tcp" or "udp"
+}
+
+// Health says how to find out whether a running container does its work.
+// Exactly one of Command, HTTP and TCP is set.
+type Health struct {
+	Command     []string      `json:"command,omitempty"` // run inside; healthy when it exits 0
+	HTTP        string        `json:"http,omitempty"`    // ":8080/path"; healthy on a status below 400
+	TCP         uint16        `json:"tcp,omitempty"`     // healthy when a connection is accepted
+	Interval    time.Duration `json:"interval"`
+	Timeout     time.Duration `json:"timeout"`
+	Retries     int           `json:"retries"`
+	StartPeriod time.Duration `json:"start_period,omitempty"`
+}
+
+// Restart says what happens when a container's process ends by itself.
+type Restart struct {
+	Policy RestartPolicy `json:"policy,omitempty"` // empty: never
+	Max    int           `json:"max,omitempty"`    // of on-failure; zero: no bound
+}
+
+// RestartPolicy names when to restart.
+type RestartPolicy string
+
+// The restart policies.
+const (
+	RestartNever         RestartPolicy = "never"
+	RestartOnFailure     RestartPolicy = "on-failure"
+	RestartAlways        RestartPolicy = "always"
+	RestartUnlessStopped RestartPolicy = "unless-stopped"
+)
+
+// Status is where a container is in its life.
+type Status string
+
+// The states of a container. See docs/architecture for the transitions.
+const (
+	StatusCreated   Status = "created"
+	StatusStarting  Status = "starting"
+	StatusRunning   Status = "running"
+	StatusStopping  Status = "stopping"
+	StatusExited    Status = "exited"
+	StatusCompleted Status = "completed"
+	StatusFailed    Status = "failed"
+)
+
+// HealthStatus is what the health check last found.
+type HealthStatus string
+
+// The health states; empty where there is no health check.
+const (
+	HealthStarting  HealthStatus = "starting"
+	HealthHealthy   HealthStatus = "healthy"
+	HealthUnhealthy HealthStatus = "unhealthy"
+)
+
+// Info is what is known about a container now.
+type Info struct {
+	ID       ID           `json:"id"`
+	Status   Status       `json:"status"`
+	Health   HealthStatus `json:"health,omitempty"`
+	PID      int          `json:"pid,omitempty"`     // on the host, while running
+	Exit     *ExitStatus  `json:"exit,omitempty"`    // of the last run
+	Reason   string       `json:"reason,omitempty"`  // why it failed
+	Restarts int          `json:"restarts"`          // since it was created
+	Started  time.Time    `json:"started,omitzero"`  // of the current or last run
+	Finished time.Time    `json:"finished,omitzero"` // of the last run
+	Address  string       `json:"address,omitempty"` // in the project's network
+	Expose   []Exposure   `json:"expose,omitempty"`
+}
+
+// ExitStatus is how a process ended.
+type ExitStatus struct {
+	Code    int  `json:"code"`              // exit code; 128+Signal when killed
+	Signal  int  `json:"signal,omitempty"`  // the signal that ended it, or 0
+	Unknown bool `json:"unknown,omitempty"` // it ended while nobody could see how
+}
+
+// StopOptions say how to stop a container; zero values take its Config's.
+type StopOptions struct {
+	Timeout time.Duration // until it is killed; negative: kill at once
+}
+
+// RemoveOptions say what goes with a container.
+type RemoveOptions struct {
+	Force bool // stop it first
+}
+
+// ExecOptions describe a process to start inside a running container.
+type ExecOptions struct {
+	Args    []string
+	Env     []string // KEY=value, over the container's own
+	WorkDir string   // empty: the container's
+	User    string   // empty: the container's
+
+	// The process's standard streams; nil is /dev/null. The caller keeps and
+	// closes them.
+	Stdin, Stdout, Stderr *os.File
+}
+
+// ExecResult is how a process started by Exec ended.
+type ExecResult struct {
+	Exit ExitStatus
+}
+
+// LogOptions choose what Logs returns.
+type LogOptions struct {
+	Follow bool // go on until the context ends
+	Tail   int  // only the last lines; zero: all
+	Stderr bool // the standard error stream instead of the standard output
+}
+
+// Backend runs containers. Methods are safe for concurrent use.
+type Backend interface {
+	// Create prepares a container that does not run yet. An ID that exists is
+	// an error that matches fs.ErrExist.
+	Create(ctx context.Context, cfg Config) (ID, error)
+	// Start starts a created or exited container and returns its first
+	// process's id on the host.
+	Start(ctx context.Context, id ID) (pid int, err error)
+	// Stop sends the stop signal, waits, and then kills all of the container's
+	// processes. Stopping what does not run is not an error.
+	Stop(ctx context.Context, id ID, opts StopOptions) error
+	// Exec runs a process inside a running container and waits for its end.
+	Exec(ctx context.Context, id ID, opts ExecOptions) (ExecResult, error)
+	// Remove deletes a container that does not run, and all that belongs to it
+	// but named volumes.
+	Remove(ctx context.Context, id ID, opts RemoveOptions) error
+	// Logs returns what the container wrote. The caller closes it.
+	Logs(ctx context.Context, id ID, opts LogOptions) (io.ReadCloser, error)
+	// List returns all containers, by name.
+	List(ctx context.Context) ([]Info, error)
+	// Available is nil where this backend can work, or says why not.
+	Available(ctx context.Context) error
+}
