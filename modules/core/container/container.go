@@ -79,12 +79,12 @@ type File struct {
 
 // Resources are limits. Zero values mean "no limit".
 type Resources struct {
-	Memory     int64   `json:"memory,omitempty"`      // bytes
-	MemorySwap int64   `json:"memory_swap,omitempty"` // bytes of swap beside Memory
-	CPUs       float64 `json:"cpus,omitempty"`        // hard limit, in processors
-	CPUWeight  int     `json:"cpu_weight,omitempty"`  // 1–10000
-	PIDs       int     `json:"pids,omitempty"`
-	IO         *IO     `json:"io,omitempty"`
+	Memory     int64    `json:"memory,omitempty"`      // bytes
+	MemorySwap int64    `json:"memory_swap,omitempty"` // bytes of swap beside Memory
+	CPUs       float64  `json:"cpus,omitempty"`        // hard limit, in processors
+	CPUWeight  int      `json:"cpu_weight,omitempty"`  // 1–10000
+	PIDs       int      `json:"pids,omitempty"`
+	IO         *IO      `json:"io,omitempty"`
 	Rlimits    []Rlimit `json:"rlimits,omitempty"`
 }
 
