@@ -10,3 +10,5 @@ require (
 	github.com/containust/containust/modules/storage v0.1.0
 	github.com/containust/containust/modules/vm v0.1.0
 )
+
+require github.com/stretchr/testify v1.12.1
