@@ -42,6 +42,8 @@ type Component struct {
 	Entrypoint []string // nil: the image's own
 	Command    []string // nil: the image's own
 	Env        []EnvVar // what the user wrote, in order, then what CONNECT injected
+	EnvUnset   []string // variables of the image that must not be there
+	EnvClear   bool     // none of the image's variables must be there
 	WorkDir    string
 	User       string
 	Hostname   string // never empty

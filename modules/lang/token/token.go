@@ -4,13 +4,14 @@ package token
 
 // Pos is a place in a file.
 type Pos struct {
-	Offset int // in bytes, from 0
-	Line   int // from 1
-	Column int // in code points, from 1
+	Offset int `json:"offset"` // in bytes, from 0
+	Line   int `json:"line"`   // from 1
+	Column int `json:"column"` // in code points, from 1
 }
 
 // Range is a piece of a file: from Start up to, and without, End.
 type Range struct {
-	File       string
-	Start, End Pos
+	File  string `json:"file"`
+	Start Pos    `json:"start"`
+	End   Pos    `json:"end"`
 }
