@@ -1,0 +1,45 @@
+//go:build linux
+
+package cgroup
+
+import (
+	"context"
+	"errors"
+)
+
+// Find finds the v2 hierarchy. It needs Linux.
+func Find() (*Hierarchy, error) { return nil, unsupported("find") }
+
+// Create makes a cgroup. It needs Linux.
+func Create(ctx context.Context, spec Spec, opts Options) (*Cgroup, error) {
+	return nil, unsupported("create")
+}
+
+// Open opens a cgroup. It needs Linux.
+func Open(spec Spec, opts Options) (*Cgroup, error) { return nil, unsupported("open") }
+
+// Remove removes the cgroup. It needs Linux.
+func (g *Cgroup) Remove(ctx context.Context) error { return unsupported("remove") }
+
+// Kill kills all processes. It needs Linux.
+func (g *Cgroup) Kill() error { return unsupported("kill") }
+
+// Freeze stops all processes. It needs Linux.
+func (g *Cgroup) Freeze(ctx context.Context) error { return unsupported("freeze") }
+
+// Thaw lets all processes go on. It needs Linux.
+func (g *Cgroup) Thaw(ctx context.Context) error { return unsupported("thaw") }
+
+// Procs lists the processes. It needs Linux.
+func (g *Cgroup) Procs() ([]int, error) { return nil, unsupported("procs") }
+
+// Populated tells whether there are processes. It needs Linux.
+func (g *Cgroup) Populated() (bool, error) { return false, unsupported("populated") }
+
+// WaitEmpty waits until there are no processes. It needs Linux.
+func (g *Cgroup) WaitEmpty(ctx context.Context) error { return unsupported("wait") }
+
+// Stats reads the counters. It needs Linux.
+func (g *Cgroup) Stats() (Stats, error) { return Stats{}, unsupported("stats") }
+
+func unsupported(op string) error { return &Error{Op: op, Err: errors.ErrUnsupported} }
