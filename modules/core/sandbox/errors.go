@@ -1,0 +1,50 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+)
+
+// ErrKilled is matched when the child was killed before it ran its program.
+var ErrKilled = errors.New("killed before it ran its program")
+
+// ErrNotProcess is matched by Open's error when the process id is free or
+// belongs to a process that started at another time.
+var ErrNotProcess = errors.New("no such process")
+
+// StepError is a step of a launch that failed; nothing of the launch is left.
+// It unwraps to its Errno: errors.Is(err, fs.ErrPermission) and the like work.
+type StepError struct {
+	Step  string // "mount /proc"
+	Errno syscall.Errno
+}
+
+func (e *StepError) Error() string { return fmt.Sprintf("sandbox: %s: %v", e.Step, e.Errno) }
+
+// Unwrap returns the Errno.
+func (e *StepError) Unwrap() error { return e.Errno }
+
+// ExecError is a program that could not be run, while the container could be
+// made. A shell exits with ExitCode in this case.
+type ExecError struct {
+	Path string // as asked for: Args[0]
+	Err  error  // the most telling of the errors, a syscall.Errno
+}
+
+func (e *ExecError) Error() string { return fmt.Sprintf("sandbox: run %q: %v", e.Path, e.Err) }
+
+// Unwrap returns Err: fs.ErrNotExist when there is no such program in the
+// container, fs.ErrPermission when it may not be executed, syscall.ENOEXEC
+// when it is no program for this machine.
+func (e *ExecError) Unwrap() error { return e.Err }
+
+// ExitCode is what a shell would exit with: 127 for a program that is not
+// there, 126 for one that cannot be run.
+func (e *ExecError) ExitCode() int {
+	if errors.Is(e.Err, fs.ErrNotExist) {
+		return 127
+	}
+	return 126
+}

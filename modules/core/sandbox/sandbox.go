@@ -1,0 +1,127 @@
+// Package sandbox starts isolated processes: in namespaces and a root file
+// system of their own, without capabilities, without a daemon and without
+// running the calling program a second time.
+//
+//	root, err := rootfs.Folder("/srv/images/web", rootfs.Bind{})
+//	defer root.Close()
+//	p, err := sandbox.Launch(ctx, sandbox.Spec{
+//		Root:    root,
+//		Plan:    rootfs.Default(),
+//		Command: sandbox.Command{Args: []string{"web"}, Env: []string{"PATH=/bin"}, Stdout: os.Stdout},
+//	}, sandbox.Options{})
+//	defer p.Close()
+//	exit, err := p.Wait(ctx)
+//
+// # How a launch works
+//
+// A launch is a table of system calls. The caller's process resolves
+// everything into file descriptors and C strings, writes the table into memory
+// outside the Go heap, and makes one clone3(2) with CLONE_VM. The child walks
+// the table in a few lines of assembly and ends in execve(2): no Go code runs
+// in it, it uses no stack and takes no locks, so a garbage collection in the
+// caller cannot stop it, nor it a garbage collection. When a call fails, the
+// child leaves the step and the error number in the shared memory and exits.
+//
+// While such a child lives the calling process is not dumpable
+// (PR_SET_DUMPABLE in prctl(2)), so that nobody reads its memory through the
+// child; the previous state comes back after it. Children have no exit signal
+// until they run their program: a SIGCHLD handler or a reaper of the embedding
+// program never meets one whose launch failed.
+//
+// Needs Linux 5.14 on amd64 or arm64, CAP_SYS_ADMIN and the capabilities that
+// the specification implies. Elsewhere errors match [errors.ErrUnsupported].
+// All functions and methods are safe for concurrent use.
+package sandbox
+
+import (
+	"log/slog"
+	"os"
+
+	"github.com/containust/containust/modules/core/capability"
+	"github.com/containust/containust/modules/core/rootfs"
+)
+
+// Spec describes a container to launch. Its first process always gets new pid,
+// mount, ipc, uts and cgroup namespaces, its own session keyring, and no open
+// files but its standard streams.
+//
+// File descriptors in a Spec are borrowed for the duration of the call; the
+// caller keeps and closes them. A user namespace, a system call filter and a
+// terminal will be further fields; their steps have a place in the table.
+type Spec struct {
+	Command
+
+	// Root is a detached mount of the root file system; launching attaches it,
+	// so it serves for one launch. See rootfs.Folder and fsmount(2).
+	Root         *os.File
+	ReadOnlyRoot bool // the root's mount alone, not what is mounted over it
+
+	// Plan is mounted over the root; rootfs.Default is the usual start.
+	rootfs.Plan
+
+	Hostname string // empty: the caller's
+
+	// Network is an open network namespace to enter. Nil: a new one, in which
+	// even loopback is down, or with HostNetwork the caller's.
+	Network     *os.File
+	HostNetwork bool
+
+	// Cgroup is an open cgroup v2 folder that the process is born in; it
+	// becomes the root of its cgroup namespace. Nil: the caller's cgroup.
+	Cgroup *os.File
+}
+
+// Command describes a process inside a container.
+type Command struct {
+	// Args is argv. Args[0] without a slash is looked up in the PATH of Env,
+	// inside the container.
+	Args []string
+	Env  []string // KEY=value
+	Dir  string   // absolute, inside the root; empty: "/"
+
+	UID, GID uint32
+	Groups   []uint32 // supplementary; none of the caller's remain
+
+	// Capabilities are all that the process and its descendants can have, and
+	// what it has from the start, also when it is not root.
+	Capabilities capability.Set
+
+	// AllowNewPrivileges lets set-uid programs and file capabilities work,
+	// within Capabilities. It leaves out no_new_privs.
+	AllowNewPrivileges bool
+
+	Rlimits []Rlimit
+
+	// NewSession makes the process the leader of a new session, without a
+	// controlling terminal.
+	NewSession bool
+
+	// Stdin, Stdout and Stderr are the process's streams; nil is the
+	// container's own /dev/null.
+	Stdin, Stdout, Stderr *os.File
+}
+
+// Rlimit is a resource limit of setrlimit(2). Resource is a number of the
+// system's, such as unix.RLIMIT_NOFILE; ParseRlimit finds it by name.
+type Rlimit struct {
+	Resource int
+	Cur, Max uint64 // RlimitInfinity: no limit
+}
+
+// RlimitInfinity stands for "no limit".
+const RlimitInfinity = ^uint64(0)
+
+// ExecSpec describes a further process in a running container. Descriptors are
+// borrowed as in Spec.
+type ExecSpec struct {
+	Command
+
+	// Cgroup is the container's cgroup folder. Nil: the caller's cgroup.
+	Cgroup *os.File
+}
+
+// Options are of the launch, not of what is launched. The zero value works.
+type Options struct {
+	// Logger gets the table of system calls at debug level; nil discards it.
+	Logger *slog.Logger
+}
