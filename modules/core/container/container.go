@@ -249,17 +249,27 @@ type Backend interface {
 	// Start starts a created or exited container and returns its first
 	// process's id on the host.
 	Start(ctx context.Context, id ID) (pid int, err error)
+	// Wait returns how the container's first process ended. It returns at once
+	// for a container that does not run.
+	Wait(ctx context.Context, id ID) (ExitStatus, error)
+	// Update changes what a container can change without a restart: its links,
+	// exposures, health check, restart policy and stop behaviour. The rest of
+	// cfg must be as it was created.
+	Update(ctx context.Context, cfg Config) error
 	// Stop sends the stop signal, waits, and then kills all of the container's
 	// processes. Stopping what does not run is not an error.
 	Stop(ctx context.Context, id ID, opts StopOptions) error
 	// Exec runs a process inside a running container and waits for its end.
 	Exec(ctx context.Context, id ID, opts ExecOptions) (ExecResult, error)
+	// Probe makes one health check of a running container; nil is healthy.
+	Probe(ctx context.Context, id ID, check Health) error
 	// Remove deletes a container that does not run, and all that belongs to it
 	// but named volumes.
 	Remove(ctx context.Context, id ID, opts RemoveOptions) error
 	// Logs returns what the container wrote. The caller closes it.
 	Logs(ctx context.Context, id ID, opts LogOptions) (io.ReadCloser, error)
-	// List returns all containers, by name.
+	// List returns all containers, by name. Health and Restarts are the business
+	// of who supervises them, and stay zero.
 	List(ctx context.Context) ([]Info, error)
 	// Available is nil where this backend can work, or says why not.
 	Available(ctx context.Context) error

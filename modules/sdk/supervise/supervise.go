@@ -1,0 +1,140 @@
+// Package supervise keeps a project's containers as its file wants them, for
+// exactly as long as it has any.
+//
+// A running project has two processes of its own. The supervisor ([Serve])
+// starts, watches, restarts and stops containers, is the only writer of the
+// project's state, and answers commands on a unix socket in the state folder.
+// The guardian ([Guard]) starts the supervisor, starts it again when it dies,
+// and reaps what a dead supervisor left. [Dial] reaches a project's supervisor
+// and brings both up when there is none.
+//
+// Either may be killed at any moment: containers go on. What runs is found again
+// by the next supervisor from what the backend has recorded.
+//
+// The types are portable; a supervisor runs on Linux.
+package supervise
+
+import (
+	"errors"
+	"io/fs"
+	"time"
+
+	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/sdk/plan"
+	"github.com/containust/containust/modules/sdk/state"
+)
+
+// EventType names what happened to a component.
+type EventType string
+
+// The types of events.
+const (
+	EventStarting EventType = "starting" // its process is being started
+	EventRunning  EventType = "running"
+	EventHealthy  EventType = "healthy"
+	EventWaiting  EventType = "waiting"   // running, not healthy yet
+	EventDone     EventType = "completed" // a job ended with 0
+	EventExited   EventType = "exited"
+	EventRestart  EventType = "restarting" // after the back-off in Text
+	EventFailed   EventType = "failed"
+	EventSkipped  EventType = "skipped" // not started, since what it needs failed
+	EventStopping EventType = "stopping"
+	EventStopped  EventType = "stopped"
+	EventRemoved  EventType = "removed"
+	EventUpdated  EventType = "updated" // in place
+	EventKept     EventType = "kept"    // nothing to do
+)
+
+// Event is something that happened to a component.
+type Event struct {
+	Time      time.Time             `json:"time"`
+	Component string                `json:"component"`
+	Type      EventType             `json:"type"`
+	Text      string                `json:"text,omitempty"`    // why, for a person
+	Elapsed   time.Duration         `json:"elapsed,omitempty"` // since the component's turn came
+	Exit      *container.ExitStatus `json:"exit,omitempty"`
+}
+
+// ApplyRequest is everything a supervisor needs to bring the project to what
+// its file wants.
+type ApplyRequest struct {
+	Project state.Project  `json:"project"`
+	Serial  uint64         `json:"serial"` // of the state that was planned from
+	Desired []plan.Desired `json:"desired"`
+	Rerun   []string       `json:"rerun,omitempty"` // jobs to run again though nothing changed
+}
+
+// StopRequest asks to stop components and what depends on them.
+type StopRequest struct {
+	Names   []string      `json:"names,omitempty"`   // empty: all
+	Timeout time.Duration `json:"timeout,omitempty"` // zero: each component's own; negative: kill at once
+}
+
+// RemoveRequest asks to remove stopped components from the project.
+type RemoveRequest struct {
+	Names []string `json:"names,omitempty"` // empty: all
+	Force bool     `json:"force,omitempty"` // stop them first
+}
+
+// ExecRequest asks for a process inside a running component. Its standard
+// streams travel beside it as file descriptors.
+type ExecRequest struct {
+	Name    string   `json:"name"`
+	Args    []string `json:"args"`
+	Env     []string `json:"env,omitempty"`
+	WorkDir string   `json:"workdir,omitempty"`
+	User    string   `json:"user,omitempty"`
+}
+
+// WaitRequest asks to be told when components have ended for good.
+type WaitRequest struct {
+	Names []string `json:"names,omitempty"` // empty: all
+}
+
+// Errors that callers tell apart; they keep their identity over the socket.
+var (
+	// ErrStale says that the state moved on after the plan was made.
+	ErrStale = errors.New("the project changed since the plan was made; plan again")
+	// ErrNotRunning says that the component does not run.
+	ErrNotRunning = errors.New("not running")
+	// ErrComponent says that components failed; events said which, and why.
+	ErrComponent = errors.New("a component failed")
+	// ErrCommandNotFound and ErrNotExecutable are a shell's 127 and 126.
+	ErrCommandNotFound = errors.New("command not found")
+	ErrNotExecutable   = errors.New("command cannot be executed")
+	// ErrLost says that the supervisor ended before it had answered.
+	ErrLost = errors.New("the connection to the project's supervisor was lost")
+)
+
+// kinds gives each error that crosses the socket its name there.
+var kinds = map[string]error{
+	"stale":             ErrStale,
+	"not-running":       ErrNotRunning,
+	"component":         ErrComponent,
+	"command-not-found": ErrCommandNotFound,
+	"not-executable":    ErrNotExecutable,
+	"not-exist":         fs.ErrNotExist,
+	"unsupported":       errors.ErrUnsupported,
+}
+
+// remoteError is an error as it came over the socket.
+type remoteError struct {
+	Message string `json:"message"`
+	Kind    string `json:"kind,omitempty"`
+}
+
+func newRemoteError(err error) *remoteError {
+	r := &remoteError{Message: err.Error()}
+	for kind, target := range kinds {
+		if errors.Is(err, target) {
+			r.Kind = kind
+		}
+	}
+	return r
+}
+
+// Error returns the message as the supervisor had it.
+func (e *remoteError) Error() string { return e.Message }
+
+// Unwrap returns the sentinel that the error matched over there.
+func (e *remoteError) Unwrap() error { return kinds[e.Kind] }
