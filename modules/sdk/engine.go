@@ -1,0 +1,7 @@
+package sdk
+
+// Engine works on one project.
+type Engine struct {
+	opts    Options
+	project Project
+}

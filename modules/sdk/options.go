@@ -1,0 +1,121 @@
+package sdk
+
+import (
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/lang/stack"
+	"github.com/containust/containust/modules/sdk/plan"
+	"github.com/containust/containust/modules/sdk/state"
+	"github.com/containust/containust/modules/sdk/supervise"
+)
+
+// Options say which project an engine works on. The zero value is the project
+// of the current folder.
+type Options struct {
+	File     string // the root .ctst file; empty: found as Find does
+	Dir      string // where to look for it; empty: the current folder
+	StateDir string // empty: .containust beside the file
+	CacheDir string // empty: $CONTAINUST_CACHE_DIR, else ~/.containust/cache
+
+	// Supervisor is the command that runs supervise.Guard with the state folder,
+	// which is appended as the last argument. Empty: what needs a supervisor
+	// that does not run yet is an error.
+	Supervisor []string
+
+	LookupEnv func(string) (string, bool) // of ${env.X}; nil: os.LookupEnv
+	Logger    *slog.Logger                // nil discards
+}
+
+// PlanOptions say how thoroughly to plan.
+type PlanOptions struct {
+	// Import brings missing sources into the store; without it a source that
+	// cannot be read is a warning. Applying needs it.
+	Import   bool
+	Progress func(Progress) // of imports; nil: none
+}
+
+// Progress tells how far the import of a component's image has come.
+type Progress struct {
+	Component string
+	Source    string
+	Bytes     int64
+	Total     int64 // 0: not known
+	Done      bool
+}
+
+// Deployment is what a file wants, and what has to change for it.
+type Deployment struct {
+	Stack    *stack.Stack
+	Desired  []plan.Desired // in the stack's order
+	Plan     *plan.Plan
+	Warnings diag.List
+	imported bool
+}
+
+// ApplyOptions say how to apply. The zero value works.
+type ApplyOptions struct {
+	Rerun   []string              // jobs to run again though nothing changed
+	OnEvent func(supervise.Event) // called in order, from one goroutine; nil: none
+}
+
+// StopOptions choose what to stop. The zero value stops everything, each
+// component with its own signal and timeout.
+type StopOptions struct {
+	Names   []string              // and what depends on them; empty: all
+	Timeout time.Duration         // zero: each component's own; negative: kill at once
+	OnEvent func(supervise.Event) // nil: none
+}
+
+// RemoveOptions choose what to remove from the project.
+type RemoveOptions struct {
+	Names   []string // empty: all
+	Force   bool     // stop them first
+	Volumes bool     // and the project's named volumes, with all that is in them
+	OnEvent func(supervise.Event)
+}
+
+// ExecOptions describe a process to start inside a running component.
+type ExecOptions struct {
+	Args    []string
+	Env     []string // KEY=value, over the component's own
+	WorkDir string   // empty: the component's
+	User    string   // empty: the component's
+
+	Stdin, Stdout, Stderr *os.File         // nil: /dev/null
+	Signals               <-chan os.Signal // passed on to the process; may be nil
+}
+
+// LogOptions choose what Logs returns.
+type LogOptions struct {
+	Names  []string // empty: all
+	Follow bool     // until the context ends or nothing runs any more
+	Tail   int      // only so many last lines of each stream; zero: all
+	Stdout bool     // which streams; neither: both
+	Stderr bool
+}
+
+// LogLine is one line that a component wrote.
+type LogLine struct {
+	Component string
+	Stderr    bool
+	Text      []byte // without the newline; valid until the next line
+}
+
+// Project is where a project lies.
+type Project struct {
+	state.Project
+	Dir      string // of the file
+	StateDir string
+}
+
+// Component is what List tells about one component.
+type Component struct {
+	container.Info
+	Image     state.Image `json:"image"`
+	DependsOn []string    `json:"depends_on,omitempty"`
+	Job       bool        `json:"job,omitempty"`
+}
