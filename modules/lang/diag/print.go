@@ -144,9 +144,7 @@ func (p *printer) text(file string) ([]byte, bool) {
 	var text []byte
 	if p.sources != nil {
 		if read, err := p.sources(file); err == nil {
-			text = bytes.TrimPrefix(read, []byte("\uFEFF"))
-			// Offsets count the BOM; a line does not show it.
-			text = append(make([]byte, 0, len(read)), read...)
+			text = append([]byte{}, read...) // not nil, also when the file is empty
 		}
 	}
 	p.texts[file] = text

@@ -19,12 +19,8 @@ const maxSecret = 1 << 20
 func SecretDir(dir string) func(name string) (string, error) {
 	return func(name string) (string, error) {
 		path := filepath.Join(dir, name)
-		f, err := os.Open(path)
-		if err != nil {
-			return "", fmt.Errorf("read secret %s: %w", name, err)
-		}
-		defer f.Close()
-		info, err := f.Stat()
+		// Looked at before it is opened: opening a pipe would wait.
+		info, err := os.Stat(path)
 		if err != nil {
 			return "", fmt.Errorf("read secret %s: %w", name, err)
 		}
@@ -35,6 +31,11 @@ func SecretDir(dir string) func(name string) (string, error) {
 			return "", fmt.Errorf("read secret %s: %s has mode %04o, others may read it: chmod 600 %s: %w",
 				name, path, info.Mode().Perm(), path, fs.ErrPermission)
 		}
+		f, err := os.Open(path)
+		if err != nil {
+			return "", fmt.Errorf("read secret %s: %w", name, err)
+		}
+		defer f.Close()
 		text, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 		if err != nil {
 			return "", fmt.Errorf("read secret %s: %w", name, err)
