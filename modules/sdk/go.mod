@@ -11,4 +11,7 @@ require (
 	github.com/containust/containust/modules/vm v0.1.0
 )
 
-require github.com/stretchr/testify v1.12.1
+require (
+	github.com/stretchr/testify v1.12.1
+	golang.org/x/sys v0.49.0
+)

@@ -11,6 +11,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -227,6 +228,9 @@ type ExecOptions struct {
 	// The process's standard streams; nil is /dev/null. The caller keeps and
 	// closes them.
 	Stdin, Stdout, Stderr *os.File
+
+	// Signals are passed on to the process; may be nil.
+	Signals <-chan syscall.Signal
 }
 
 // ExecResult is how a process started by Exec ended.

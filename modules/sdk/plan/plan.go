@@ -126,7 +126,7 @@ func compare(key []byte, d Desired, have *state.Component) Change {
 	switch {
 	case have == nil:
 		change.Action = Create
-	case have.Digest != Digest(key, d.Config):
+	case have.Digest != Digest(key, d):
 		change.Action = Replace
 		change.Reasons = Diff(fixed(have.Spec), fixed(d.Shown))
 		if have.Image.Digest != d.Image.Digest {
@@ -157,11 +157,17 @@ func describe(c *state.Component) string {
 	return text
 }
 
-// Digest identifies a specification. It is an HMAC under the project's own key,
-// since the specification may hold secrets and the digest is stored.
-// What can change without a restart is not part of it.
-func Digest(key []byte, cfg container.Config) string {
-	text, err := json.Marshal(fixed(cfg))
+// Digest identifies a specification: the configuration and the image's digest.
+// It is an HMAC under the project's own key, since the specification may hold
+// secrets and the digest is stored. What can change without a restart is not
+// part of it, nor are the layers, which the image's digest stands for.
+func Digest(key []byte, d Desired) string {
+	cfg := fixed(d.Config)
+	cfg.Layers = nil
+	text, err := json.Marshal(struct {
+		Config container.Config
+		Image  string
+	}{cfg, d.Image.Digest})
 	if err != nil {
 		panic(err) // a Config holds nothing that JSON cannot say
 	}

@@ -27,7 +27,7 @@ func want(change func(*plan.Desired)) plan.Desired {
 
 func have(d plan.Desired) *state.Component {
 	return &state.Component{
-		Spec: d.Shown, Digest: plan.Digest(key, d.Config), Image: d.Image,
+		Spec: d.Shown, Digest: plan.Digest(key, d), Image: d.Image,
 		Status: container.StatusRunning, PID: 1,
 	}
 }
@@ -67,7 +67,7 @@ func TestMake(t *testing.T) {
 		},
 		"image": {
 			[]plan.Desired{want(func(d *plan.Desired) {
-				d.Image.Digest, d.Config.Layers = "sha256:2", []container.Layer{{Digest: "sha256:x"}}
+				d.Image.Digest = "sha256:2"
 			})}, have(want(nil)),
 			plan.Change{Action: plan.Replace, Reasons: []plan.Reason{{Property: "image", Old: "sha256:1", New: "sha256:2"}}},
 		},
@@ -92,7 +92,7 @@ func TestMake(t *testing.T) {
 }
 
 func TestDigestNeedsTheKey(t *testing.T) {
-	cfg := want(nil).Config
+	cfg := want(nil)
 	require.Equal(t, plan.Digest(key, cfg), plan.Digest(key, cfg))
 	require.NotEqual(t, plan.Digest(key, cfg), plan.Digest([]byte("another"), cfg))
 }

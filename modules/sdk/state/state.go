@@ -13,6 +13,7 @@ package state
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -156,6 +157,23 @@ func (s *Store) Save(st *State) error {
 		return err
 	}
 	return WriteFile(filepath.Join(s.dir, "state.json"), append(text, '\n'), 0o600)
+}
+
+// Key returns the project's secret key, 32 random bytes that are made when they
+// are first asked for. It is what digests of things that hold secrets are keyed
+// with.
+func (s *Store) Key() ([]byte, error) {
+	path := filepath.Join(s.dir, "key")
+	key, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		key = make([]byte, 32)
+		rand.Read(key) // never fails, says its documentation
+		err = WriteFile(path, key, 0o600)
+	}
+	if err == nil && len(key) != 32 {
+		err = fmt.Errorf("%s has %d bytes, not 32; remove it, and everything counts as changed", path, len(key))
+	}
+	return key, err
 }
 
 // WriteFile writes a file so that it is never seen half written, not even

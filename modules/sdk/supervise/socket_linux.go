@@ -113,7 +113,8 @@ type peer struct {
 	files []*os.File // received beside the request; closed by close
 }
 
-// receiveRequest reads the first line and what came beside it.
+// receiveRequest reads the first line and what came beside it. On an error the
+// connection stays the caller's to close.
 func receiveRequest(conn *net.UnixConn) (*peer, request, error) {
 	p := &peer{conn: conn}
 	buf := make([]byte, 64<<10)
@@ -134,7 +135,7 @@ func receiveRequest(conn *net.UnixConn) (*peer, request, error) {
 		err = json.Unmarshal(line, &req)
 	}
 	if err != nil {
-		return nil, request{}, errors.Join(err, p.close())
+		return nil, request{}, errors.Join(err, p.closeFiles())
 	}
 	return p, req, nil
 }
@@ -183,8 +184,9 @@ func (p *peer) send(r reply) error {
 	return err
 }
 
-func (p *peer) close() error {
-	err := p.conn.Close()
+func (p *peer) close() error { return errors.Join(p.conn.Close(), p.closeFiles()) }
+
+func (p *peer) closeFiles() (err error) {
 	for _, f := range p.files {
 		err = errors.Join(err, f.Close())
 	}

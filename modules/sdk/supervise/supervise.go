@@ -29,20 +29,21 @@ type EventType string
 
 // The types of events.
 const (
-	EventStarting EventType = "starting" // its process is being started
-	EventRunning  EventType = "running"
-	EventHealthy  EventType = "healthy"
-	EventWaiting  EventType = "waiting"   // running, not healthy yet
-	EventDone     EventType = "completed" // a job ended with 0
-	EventExited   EventType = "exited"
-	EventRestart  EventType = "restarting" // after the back-off in Text
-	EventFailed   EventType = "failed"
-	EventSkipped  EventType = "skipped" // not started, since what it needs failed
-	EventStopping EventType = "stopping"
-	EventStopped  EventType = "stopped"
-	EventRemoved  EventType = "removed"
-	EventUpdated  EventType = "updated" // in place
-	EventKept     EventType = "kept"    // nothing to do
+	EventStarting  EventType = "starting" // its process is being started
+	EventRunning   EventType = "running"
+	EventHealthy   EventType = "healthy"
+	EventUnhealthy EventType = "unhealthy" // Text says what the check found
+	EventReady     EventType = "ready"     // others may use it; Elapsed since its turn came
+	EventDone      EventType = "completed" // a job ended with 0
+	EventExited    EventType = "exited"
+	EventRestart   EventType = "restarting" // after the back-off in Text
+	EventFailed    EventType = "failed"
+	EventSkipped   EventType = "skipped" // not started, since what it needs failed
+	EventStopping  EventType = "stopping"
+	EventStopped   EventType = "stopped"
+	EventRemoved   EventType = "removed"
+	EventUpdated   EventType = "updated" // in place
+	EventKept      EventType = "kept"    // nothing to do
 )
 
 // Event is something that happened to a component.
@@ -59,7 +60,6 @@ type Event struct {
 // its file wants.
 type ApplyRequest struct {
 	Project state.Project  `json:"project"`
-	Serial  uint64         `json:"serial"` // of the state that was planned from
 	Desired []plan.Desired `json:"desired"`
 	Rerun   []string       `json:"rerun,omitempty"` // jobs to run again though nothing changed
 }
@@ -93,8 +93,6 @@ type WaitRequest struct {
 
 // Errors that callers tell apart; they keep their identity over the socket.
 var (
-	// ErrStale says that the state moved on after the plan was made.
-	ErrStale = errors.New("the project changed since the plan was made; plan again")
 	// ErrNotRunning says that the component does not run.
 	ErrNotRunning = errors.New("not running")
 	// ErrComponent says that components failed; events said which, and why.
@@ -108,7 +106,6 @@ var (
 
 // kinds gives each error that crosses the socket its name there.
 var kinds = map[string]error{
-	"stale":             ErrStale,
 	"not-running":       ErrNotRunning,
 	"component":         ErrComponent,
 	"command-not-found": ErrCommandNotFound,

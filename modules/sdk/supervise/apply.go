@@ -1,0 +1,266 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/graph"
+	"github.com/containust/containust/modules/sdk/plan"
+	"github.com/containust/containust/modules/sdk/state"
+)
+
+// parallelStarts bounds how many containers are being started at once. Starting
+// is mostly waiting for the kernel, so more than one a processor.
+const parallelStarts = 8
+
+// settleTime is how long a component without a health check must have lived
+// before an apply calls it a success: long enough to see a program that refuses
+// its configuration, too short to be noticed.
+const settleTime = 100 * time.Millisecond
+
+// Apply brings the project to what its file wants. emit gets every event of the
+// project meanwhile, in order. If components fail the error matches
+// [ErrComponent], and everything that does not need them runs.
+func (s *Supervisor) Apply(ctx context.Context, req ApplyRequest, emit func(Event)) error {
+	done, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.mu.Lock()
+	s.abort = cancel
+	s.mu.Unlock()
+	defer s.watch(emit)()
+
+	a := &application{Supervisor: s, req: req, plan: plan.Make(s.key, req.Desired, s.State())}
+	if err := a.prepare(); err != nil {
+		return err
+	}
+	if err := a.takeDown(ctx); err != nil {
+		return err
+	}
+	if err := a.create(ctx); err != nil {
+		return err
+	}
+	return errors.Join(a.start(ctx), s.takeSaveError())
+}
+
+// application is one run of Apply.
+type application struct {
+	*Supervisor
+	req    ApplyRequest
+	plan   *plan.Plan
+	wanted *graph.Graph
+	since  map[string]time.Time // when each component's turn came
+}
+
+// prepare orders what is wanted.
+func (a *application) prepare() error {
+	var names []string
+	var edges []graph.Edge
+	for _, d := range a.req.Desired {
+		names = append(names, d.Config.Name)
+		for _, on := range d.DependsOn {
+			edges = append(edges, graph.Edge{From: d.Config.Name, To: on})
+		}
+	}
+	var err error
+	if a.wanted, err = graph.New(names, edges); err != nil {
+		return err
+	}
+	_, err = a.wanted.Order()
+	return err
+}
+
+// action is what happens to a component: what the plan says, and a job to run
+// again is started.
+func (a *application) action(name string) plan.Action {
+	action := a.plan.Action(name)
+	if action == plan.Keep && slices.Contains(a.req.Rerun, name) {
+		return plan.Start
+	}
+	return action
+}
+
+// takeDown stops and removes what is replaced or no longer wanted, dependents
+// first.
+func (a *application) takeDown(ctx context.Context) error {
+	var names []string
+	for _, change := range a.plan.Changes {
+		if change.Action == plan.Replace || change.Action == plan.Remove {
+			names = append(names, change.Name)
+		}
+	}
+	if err := a.stopAll(ctx, names, 0); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := a.remove(ctx, name); err != nil {
+			return err
+		}
+		if a.plan.Action(name) == plan.Remove {
+			a.emit(Event{Component: name, Type: EventRemoved})
+		}
+	}
+	return nil
+}
+
+// create makes the containers, so that all are known to the network before the
+// first one starts, and changes in place what can be.
+func (a *application) create(ctx context.Context) error {
+	a.mu.Lock()
+	a.st.Project = a.req.Project
+	for _, d := range a.req.Desired {
+		c := a.st.Components[d.Config.Name]
+		if c == nil {
+			c = &state.Component{Status: container.StatusCreated}
+			a.st.Components[d.Config.Name] = c
+		}
+		c.Spec, c.Image, c.DependsOn = d.Shown, d.Image, d.DependsOn
+		c.Digest = plan.Digest(a.key, d)
+	}
+	err := a.saveLocked()
+	a.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	for _, d := range a.req.Desired {
+		name := d.Config.Name
+		switch a.action(name) {
+		case plan.Update:
+			if err := a.backend.Update(ctx, d.Config); err != nil {
+				return fmt.Errorf("update %s: %w", name, err)
+			}
+			a.emit(Event{Component: name, Type: EventUpdated})
+		case plan.Create, plan.Replace, plan.Start:
+			_, err := a.backend.Create(ctx, d.Config)
+			if errors.Is(err, fs.ErrExist) {
+				// It was only stopped, and the plan found nothing else changed.
+				err = a.backend.Update(ctx, d.Config)
+			}
+			if err != nil {
+				a.fail(name, err.Error())
+				return fmt.Errorf("%w: create %s: %w", ErrComponent, name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// start runs what is to run, each as soon as what it needs is ready.
+func (a *application) start(ctx context.Context) error {
+	started := time.Now()
+	err := a.wanted.Walk(ctx, graph.WalkOptions{Skipped: a.skipped}, a.startOne)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	err = errors.Join(err, a.settle(ctx, started))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrComponent, err)
+	}
+	return nil
+}
+
+func (a *application) skipped(name string, reason *graph.SkippedError) {
+	if reason.Failed == "" {
+		return // the apply was given up
+	}
+	switch a.action(name) {
+	case plan.Keep, plan.Update:
+		return // it runs already
+	}
+	text := "needs " + reason.Failed
+	a.update(name, func(c *state.Component) {
+		c.Status, c.Reason = container.StatusFailed, fmt.Sprintf("dependency %s: %v", reason.Failed, reason.Err)
+	})
+	a.emit(Event{Component: name, Type: EventSkipped, Text: text})
+}
+
+// startOne starts one component, if it does not run, and waits until it is
+// ready for those that need it.
+func (a *application) startOne(ctx context.Context, name string) error {
+	turn := time.Now()
+	switch a.action(name) {
+	case plan.Create, plan.Replace, plan.Start:
+		a.emit(Event{Component: name, Type: EventStarting})
+		if kept := a.release(name); kept != nil {
+			<-kept // it was about to be restarted by its policy
+		}
+		if err := a.launch(ctx, name); err != nil {
+			if ctx.Err() == nil {
+				a.fail(name, err.Error())
+			}
+			return err
+		}
+		a.mu.Lock()
+		a.keepLocked(name)
+		a.mu.Unlock()
+	case plan.Keep:
+		a.emit(Event{Component: name, Type: EventKept})
+	}
+	if err := a.ready(ctx, name); err != nil {
+		return err
+	}
+	a.emit(Event{Component: name, Type: EventReady, Elapsed: time.Since(turn)})
+	return nil
+}
+
+// ready waits until others may use the component: healthy, or completed if it
+// is a job, or running if it has no health check.
+func (a *application) ready(ctx context.Context, name string) error {
+	return a.until(ctx, func() (bool, error) {
+		c := a.st.Components[name]
+		if c == nil {
+			return false, &UnknownError{Name: name}
+		}
+		switch {
+		case c.Status == container.StatusCompleted:
+			return true, nil
+		case c.Health == container.HealthUnhealthy:
+			return false, fmt.Errorf("unhealthy: %s", c.Reason)
+		case a.keepers[name] == nil && !c.Active():
+			return false, fmt.Errorf("%s", c.Reason)
+		case c.Status != container.StatusRunning || c.Spec.Job:
+			return false, nil
+		}
+		return c.Spec.Health == nil || c.Health == container.HealthHealthy, nil
+	})
+}
+
+// settle watches what has no health check for a moment more.
+func (a *application) settle(ctx context.Context, started time.Time) error {
+	var errs []error
+	for _, d := range a.req.Desired {
+		name := d.Config.Name
+		if d.Config.Health != nil || d.Config.Job {
+			continue
+		}
+		wait, cancel := context.WithDeadline(ctx, started.Add(settleTime))
+		if c, ok := a.component(name); !ok || c.Started.Before(started) {
+			cancel()
+			continue // it ran before, or never started and was reported
+		}
+		err := a.until(wait, func() (bool, error) {
+			c := a.st.Components[name]
+			if c != nil && c.Exit != nil && !c.Exit.Unknown && c.Exit.Code == 0 {
+				return true, nil // it did what it had to do
+			}
+			if c != nil && a.keepers[name] == nil && !c.Active() {
+				return true, fmt.Errorf("%s: %s", name, c.Reason)
+			}
+			return false, nil
+		})
+		cancel()
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,255 @@
+package supervise
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/sdk/state"
+)
+
+// Client asks a project's supervisor. Each method makes its own connection.
+type Client struct {
+	stateDir string
+	guardian []string
+}
+
+// NewClient returns a client for the project with this state folder. guardian is
+// the complete command that runs [Guard] for it; it is started when there is no
+// supervisor. Without one, a project without a supervisor gives an error that
+// matches fs.ErrNotExist.
+func NewClient(stateDir string, guardian []string) *Client {
+	return &Client{stateDir: stateDir, guardian: guardian}
+}
+
+// Running tells whether a supervisor answers.
+func (c *Client) Running() bool {
+	conn, err := c.connect()
+	return err == nil && conn.Close() == nil
+}
+
+// State returns the supervisor's view of the project.
+func (c *Client) State(ctx context.Context) (*state.State, error) {
+	st := &state.State{}
+	return st, c.call(ctx, "state", struct{}{}, st, nil)
+}
+
+// Apply asks for [Supervisor.Apply].
+func (c *Client) Apply(ctx context.Context, req ApplyRequest, emit func(Event)) error {
+	return c.call(ctx, "apply", req, nil, emit)
+}
+
+// Stop asks for [Supervisor.Stop].
+func (c *Client) Stop(ctx context.Context, req StopRequest, emit func(Event)) error {
+	return c.call(ctx, "stop", req, nil, emit)
+}
+
+// Remove asks for [Supervisor.Remove].
+func (c *Client) Remove(ctx context.Context, req RemoveRequest, emit func(Event)) error {
+	return c.call(ctx, "remove", req, nil, emit)
+}
+
+// Wait asks for [Supervisor.Wait].
+func (c *Client) Wait(ctx context.Context, req WaitRequest, emit func(Event)) (map[string]container.ExitStatus, error) {
+	exits := map[string]container.ExitStatus{}
+	return exits, c.call(ctx, "wait", req, &exits, emit)
+}
+
+// Exec asks for [Supervisor.Exec], with these standard streams. Signals from
+// the channel are passed on to the process.
+func (c *Client) Exec(ctx context.Context, req ExecRequest, stdio [3]*os.File, signals <-chan os.Signal) (container.ExitStatus, error) {
+	var exit container.ExitStatus
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return exit, err
+	}
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		for {
+			select {
+			case sig := <-signals:
+				s, ok := sig.(syscall.Signal)
+				if !ok {
+					continue
+				}
+				line, err := json.Marshal(control{Signal: int(s)})
+				if err != nil {
+					return
+				}
+				if _, err := conn.Write(append(line, '\n')); err != nil {
+					return // the call below sees the same
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return exit, c.converse(ctx, conn, "exec", req, stdio[:], &exit, nil)
+}
+
+func (c *Client) call(ctx context.Context, method string, params, result any, emit func(Event)) error {
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return err
+	}
+	return c.converse(ctx, conn, method, params, nil, result, emit)
+}
+
+// converse makes one request on a connection, and closes it.
+func (c *Client) converse(ctx context.Context, conn *net.UnixConn, method string, params any, files []*os.File, result any, emit func(Event)) error {
+	// Hanging up is how a request is given up.
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer func() {
+		if stop() {
+			_ = conn.Close() // the answer is there, or an error that says more
+		}
+	}()
+	if err := sendRequest(conn, method, params, files); err != nil {
+		return given(ctx, err)
+	}
+	for lines := bufio.NewReader(conn); ; {
+		line, err := readLine(lines)
+		if err != nil {
+			return given(ctx, err)
+		}
+		var r reply
+		if err := json.Unmarshal(line, &r); err != nil {
+			return fmt.Errorf("understand the supervisor: %w", err)
+		}
+		switch {
+		case r.Event != nil:
+			if emit != nil {
+				emit(*r.Event)
+			}
+		case r.Error != nil:
+			return r.Error
+		case result != nil:
+			return json.Unmarshal(r.Result, result)
+		default:
+			return nil
+		}
+	}
+}
+
+// given says why a connection ended: because the caller wanted it, or not.
+func given(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w: %w", ErrLost, err)
+}
+
+func (c *Client) connect() (*net.UnixConn, error) {
+	var conn *net.UnixConn
+	err := atSocket(c.stateDir, func(addr *net.UnixAddr) (err error) {
+		conn, err = net.DialUnix("unix", nil, addr)
+		return err
+	})
+	return conn, err
+}
+
+// startTime bounds how long a supervisor may take until it answers.
+const startTime = 15 * time.Second
+
+// dial connects to the supervisor, and brings one up where there is none.
+func (c *Client) dial(ctx context.Context) (*net.UnixConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	for {
+		conn, err := c.connect()
+		if err == nil {
+			return conn, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
+			return nil, fmt.Errorf("reach the project's supervisor: %w", err)
+		}
+		if len(c.guardian) == 0 {
+			return nil, fmt.Errorf("the project has no supervisor: %w", fs.ErrNotExist)
+		}
+		if err := c.startGuardian(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// startGuardian starts a guardian and returns when its supervisor answers, or
+// when another guardian turned out to be there, whose supervisor will.
+func (c *Client) startGuardian(ctx context.Context) (err error) {
+	if err := os.MkdirAll(runDir(c.stateDir), 0o700); err != nil {
+		return err
+	}
+	logPath := filepath.Join(runDir(c.stateDir), "supervisor.log")
+	logFile, err := os.OpenFile(logPath, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer closeInto(&err, logFile)
+	said, err := logFile.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	ready, readyWriter, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer closeInto(&err, ready)
+
+	cmd := exec.Command(c.guardian[0], c.guardian[1:]...) // not CommandContext: it outlives us
+	cmd.Dir = "/"                                         // it must not keep a file system busy
+	cmd.Stderr = logFile
+	cmd.ExtraFiles = []*os.File{readyWriter}
+	cmd.Env = append(os.Environ(), readyVariable+"=3")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = errors.Join(cmd.Start(), readyWriter.Close())
+	if err != nil {
+		return fmt.Errorf("start the project's guardian: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	answered := make(chan struct{})
+	go func() {
+		_, _ = ready.Read(make([]byte, 1)) // ends when nobody holds the other end
+		close(answered)
+	}()
+	select {
+	case <-answered:
+	case err := <-ended:
+		if err != nil {
+			return c.guardianError(logPath, said, err)
+		}
+	case <-ctx.Done():
+		return fmt.Errorf("the project's supervisor does not answer; see %s: %w", logPath, ctx.Err())
+	}
+	// Either the supervisor answers now, or it ended at once and says why.
+	select {
+	case err := <-ended:
+		if err != nil {
+			return c.guardianError(logPath, said, err)
+		}
+	case <-time.After(2 * time.Millisecond):
+	}
+	return nil
+}
+
+// guardianError says what the guardian wrote before it ended.
+func (c *Client) guardianError(logPath string, from int64, err error) error {
+	text, readErr := os.ReadFile(logPath)
+	if readErr != nil || int64(len(text)) <= from {
+		return fmt.Errorf("the project's supervisor could not start (see %s): %w", logPath, err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text[from:])), "\n")
+	return fmt.Errorf("the project's supervisor could not start: %s", lines[len(lines)-1])
+}

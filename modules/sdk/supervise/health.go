@@ -1,0 +1,68 @@
+package supervise
+
+import (
+	"context"
+	"time"
+
+	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/sdk/state"
+)
+
+// firstProbe is how soon after a failed first check the next one follows; the
+// pauses then double up to the interval, since others wait for this component.
+const firstProbe = 20 * time.Millisecond
+
+// probe checks a component's health until ctx ends.
+//
+// A component that has just started has its start period, and then the time of
+// all its retries, to become healthy. Later on, as many failures in a row as it
+// has retries make it unhealthy, and one success makes it healthy again.
+func (s *Supervisor) probe(ctx context.Context, name string) {
+	c, ok := s.component(name)
+	if !ok || c.Spec.Health == nil {
+		return
+	}
+	check := *c.Spec.Health
+	settled := c.Health != container.HealthStarting // by an earlier supervisor
+	deadline := c.Started.Add(check.StartPeriod + time.Duration(check.Retries)*check.Interval)
+	failures, early, pause := 0, firstProbe, time.Duration(0)
+	for {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+		attempt, cancel := context.WithTimeout(ctx, check.Timeout)
+		err := s.backend.Probe(attempt, container.ID(name), check)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		pause = check.Interval
+		switch {
+		case err == nil:
+			failures, settled = 0, true
+			s.setHealth(name, container.HealthHealthy, "")
+		case !settled && time.Now().Before(deadline):
+			pause, early = min(early, check.Interval), 2*early
+		default:
+			failures++
+			if !settled || failures >= check.Retries {
+				settled = true
+				s.setHealth(name, container.HealthUnhealthy, err.Error())
+			}
+		}
+	}
+}
+
+func (s *Supervisor) setHealth(name string, health container.HealthStatus, reason string) {
+	if c, ok := s.component(name); !ok || c.Health == health {
+		return
+	}
+	s.update(name, func(c *state.Component) { c.Health, c.Reason = health, reason })
+	event := Event{Component: name, Type: EventHealthy}
+	if health == container.HealthUnhealthy {
+		event = Event{Component: name, Type: EventUnhealthy, Text: reason}
+	}
+	s.emit(event)
+}

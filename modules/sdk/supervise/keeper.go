@@ -1,0 +1,202 @@
+package supervise
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/sdk/state"
+)
+
+// keeper watches one component from its start until it has ended for good:
+// it checks health, notices the end, and restarts as the policy says.
+type keeper struct {
+	cancel context.CancelFunc // ends restarting and health checks
+	done   chan struct{}      // closed when the component has ended for good
+}
+
+// keepLocked starts to keep a component. Its process runs, or has ended and is
+// to be restarted.
+func (s *Supervisor) keepLocked(name string) {
+	ctx, cancel := context.WithCancel(s.life)
+	k := &keeper{cancel: cancel, done: make(chan struct{})}
+	s.keepers[name] = k
+	go func() {
+		s.keep(ctx, name)
+		cancel()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.life.Err() != nil {
+			return // letting go is not an end of what is kept
+		}
+		delete(s.keepers, name)
+		close(k.done)
+		close(s.changed)
+		s.changed = make(chan struct{})
+	}()
+}
+
+// release ends restarts and checks of a component and returns what to wait for
+// until its keeper is gone; nil if it has none.
+func (s *Supervisor) release(name string) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.keepers[name]
+	if k == nil {
+		return nil
+	}
+	k.cancel()
+	return k.done
+}
+
+func (s *Supervisor) keep(ctx context.Context, name string) {
+	for backoff := newBackoff(); ; {
+		began := time.Now()
+		probing, stopProbing := context.WithCancel(ctx)
+		probed := make(chan struct{})
+		go func() {
+			defer close(probed)
+			s.probe(probing, name)
+		}()
+		exit, err := s.backend.Wait(s.life, container.ID(name))
+		stopProbing()
+		<-probed
+		if s.life.Err() != nil {
+			return
+		}
+		if err != nil {
+			s.log.Error("wait", "component", name, "error", err)
+			exit = container.ExitStatus{Unknown: true}
+		}
+		again := s.noteEnd(ctx, name, exit)
+		if !again {
+			return
+		}
+		backoff.ran(time.Since(began))
+		if !s.restart(ctx, name, backoff) {
+			return
+		}
+	}
+}
+
+// noteEnd records how the process ended and tells whether to restart it.
+func (s *Supervisor) noteEnd(ctx context.Context, name string, exit container.ExitStatus) (again bool) {
+	var event Event
+	s.update(name, func(c *state.Component) {
+		c.PID, c.Start, c.Health = 0, 0, ""
+		c.Exit, c.Finished = &exit, time.Now()
+		stopping := c.Status == container.StatusStopping
+		c.Status, c.Reason = ended(c.Spec.Job, exit)
+		if stopping {
+			c.Status, c.Reason = container.StatusExited, "stopped"
+		}
+		again = !stopping && ctx.Err() == nil && restarts(c, exit)
+		event = Event{Component: name, Type: EventExited, Text: c.Reason, Exit: &exit}
+		if c.Status == container.StatusCompleted {
+			event.Type = EventDone
+		}
+	})
+	if event.Component != "" {
+		s.emit(event)
+	}
+	return again
+}
+
+// restart waits for the back-off and starts the component, again and again
+// until that succeeds. It is false when the component is to stay down.
+func (s *Supervisor) restart(ctx context.Context, name string, backoff *backoff) bool {
+	for {
+		pause := backoff.next()
+		s.emit(Event{Component: name, Type: EventRestart, Text: fmt.Sprintf("in %v", pause)})
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return false
+		}
+		s.update(name, func(c *state.Component) { c.Restarts++ })
+		err := s.launch(ctx, name)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		s.fail(name, err.Error())
+	}
+}
+
+// launch starts a created container and records its process.
+func (s *Supervisor) launch(ctx context.Context, name string) error {
+	s.update(name, func(c *state.Component) {
+		c.Status, c.Health, c.Reason = container.StatusStarting, "", ""
+	})
+	pid, err := s.backend.Start(ctx, container.ID(name))
+	if err != nil {
+		return err
+	}
+	s.update(name, func(c *state.Component) {
+		c.Status, c.PID, c.Started, c.Exit = container.StatusRunning, pid, time.Now(), nil
+		if c.Spec.Health != nil {
+			c.Health = container.HealthStarting
+		}
+	})
+	s.emit(Event{Component: name, Type: EventRunning})
+	return nil
+}
+
+// fail records that a component could not be started.
+func (s *Supervisor) fail(name, reason string) {
+	s.update(name, func(c *state.Component) {
+		c.Status, c.Reason, c.PID, c.Health = container.StatusFailed, reason, 0, ""
+	})
+	s.emit(Event{Component: name, Type: EventFailed, Text: reason})
+}
+
+// ended is the state in which a process's end leaves its component.
+func ended(job bool, exit container.ExitStatus) (container.Status, string) {
+	switch {
+	case exit.Unknown:
+		return container.StatusExited, "ended, how is not known"
+	case exit.Signal != 0:
+		return container.StatusExited, fmt.Sprintf("ended by signal %d", exit.Signal)
+	case job && exit.Code == 0:
+		return container.StatusCompleted, ""
+	}
+	return container.StatusExited, fmt.Sprintf("exited with code %d", exit.Code)
+}
+
+// restarts tells whether the policy wants a component back after this end.
+func restarts(c *state.Component, exit container.ExitStatus) bool {
+	switch c.Spec.Restart.Policy {
+	case container.RestartAlways, container.RestartUnlessStopped:
+		return true
+	case container.RestartOnFailure:
+		failed := exit.Unknown || exit.Code != 0
+		return failed && (c.Spec.Restart.Max == 0 || c.Restarts < c.Spec.Restart.Max)
+	}
+	return false
+}
+
+// The back-off between restarts doubles from the first to the longest, and
+// starts anew once a process has run for as long as the longest.
+const (
+	firstBackoff   = 100 * time.Millisecond
+	longestBackoff = 10 * time.Second
+)
+
+type backoff struct{ pause time.Duration }
+
+func newBackoff() *backoff { return &backoff{pause: firstBackoff} }
+
+func (b *backoff) ran(d time.Duration) {
+	if d >= longestBackoff {
+		b.pause = firstBackoff
+	}
+}
+
+func (b *backoff) next() time.Duration {
+	pause := b.pause
+	b.pause = min(2*b.pause, longestBackoff)
+	return pause
+}
