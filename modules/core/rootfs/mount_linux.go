@@ -1,0 +1,172 @@
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Folder opens the file or folder at a host path as a detached mount. The
+// caller closes it.
+func Folder(path string, bind Bind) (*os.File, error) {
+	f, err := openTree(unix.AT_FDCWD, path, path, 0, bind)
+	if err != nil {
+		return nil, fmt.Errorf("rootfs: open %s as a mount: %w", path, err)
+	}
+	return f, nil
+}
+
+// Clone makes a detached mount of an open file or folder, which may be opened
+// with O_PATH. What is mounted is exactly what f refers to: it was checked by
+// whoever opened it, and no path is looked up again. The caller keeps f and
+// closes the result.
+func Clone(f *os.File, bind Bind) (*os.File, error) {
+	clone, err := openTree(int(f.Fd()), "", f.Name(), unix.AT_EMPTY_PATH, bind)
+	if err != nil {
+		return nil, fmt.Errorf("rootfs: open %s as a mount: %w", f.Name(), err)
+	}
+	return clone, nil
+}
+
+func openTree(dir int, path, name string, flags uint, bind Bind) (*os.File, error) {
+	flags |= unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
+	if bind.Recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	fd, err := unix.OpenTree(dir, path, flags)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), name)
+	if bind.ReadOnly {
+		bind.Flags |= ReadOnly
+	}
+	// The clone of a shared mount is shared too: what is mounted inside it
+	// would show up on the host.
+	attr := unix.MountAttr{Attr_set: bind.Flags.Attrs(), Propagation: unix.MS_PRIVATE}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Attrs returns the flags as MOUNT_ATTR_ bits of mount_setattr(2).
+func (f Flags) Attrs() uint64 {
+	var attrs uint64
+	for _, m := range [...]struct {
+		flag Flags
+		attr uint64
+	}{
+		{ReadOnly, unix.MOUNT_ATTR_RDONLY},
+		{NoSuid, unix.MOUNT_ATTR_NOSUID},
+		{NoDev, unix.MOUNT_ATTR_NODEV},
+		{NoExec, unix.MOUNT_ATTR_NOEXEC},
+		{NoSymlinks, unix.MOUNT_ATTR_NOSYMFOLLOW},
+	} {
+		if f&m.flag != 0 {
+			attrs |= m.attr
+		}
+	}
+	return attrs
+}
+
+// Tmpfs makes an empty tmpfs as a detached mount, with options of tmpfs(5)
+// such as "size=64m" and "mode=1777". The caller closes it.
+func Tmpfs(options []string, flags Flags) (*os.File, error) {
+	f, err := newMount("tmpfs", options, flags)
+	if err != nil {
+		return nil, fmt.Errorf("rootfs: make a tmpfs: %w", err)
+	}
+	return f, nil
+}
+
+// newMount makes a detached mount of a new file system.
+func newMount(kind string, options []string, flags Flags) (*os.File, error) {
+	fs, err := unix.Fsopen(kind, unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fs)
+	for _, option := range options {
+		key, value, isString := strings.Cut(option, "=")
+		if isString {
+			err = unix.FsconfigSetString(fs, key, value)
+		} else {
+			err = unix.FsconfigSetFlag(fs, key)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("option %q: %w", option, err)
+		}
+	}
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return nil, err
+	}
+	fd, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, int(flags.Attrs()))
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), kind), nil
+}
+
+// devices are the nodes of every /dev; see Documentation/admin-guide/devices.txt
+// of Linux for the numbers.
+var devices = [...]struct {
+	name         string
+	major, minor uint32
+}{
+	{"null", 1, 3},
+	{"zero", 1, 5},
+	{"full", 1, 7},
+	{"random", 1, 8},
+	{"urandom", 1, 9},
+	{"tty", 5, 0},
+}
+
+var deviceLinks = [...]struct{ name, target string }{
+	{"fd", "/proc/self/fd"},
+	{"stdin", "/proc/self/fd/0"},
+	{"stdout", "/proc/self/fd/1"},
+	{"stderr", "/proc/self/fd/2"},
+	{"ptmx", "pts/ptmx"},
+}
+
+// Dev makes a tmpfs for /dev as a detached mount: the nodes null, zero, full,
+// random, urandom and tty, the links fd, stdin, stdout, stderr and ptmx, and
+// the folders pts, shm and mqueue. It needs CAP_MKNOD. The caller closes it.
+func Dev(options []string, flags Flags) (*os.File, error) {
+	f, err := newMount("tmpfs", append([]string{"mode=0755", "size=64k"}, options...), flags)
+	if err != nil {
+		return nil, fmt.Errorf("rootfs: make /dev: %w", err)
+	}
+	if err := fillDev(int(f.Fd())); err != nil {
+		return nil, errors.Join(fmt.Errorf("rootfs: make /dev: %w", err), f.Close())
+	}
+	return f, nil
+}
+
+func fillDev(dir int) error {
+	for _, d := range devices {
+		const mode = 0o666
+		if err := unix.Mknodat(dir, d.name, unix.S_IFCHR|mode, int(unix.Mkdev(d.major, d.minor))); err != nil {
+			return fmt.Errorf("make the device %s: %w", d.name, err)
+		}
+		// The umask of the process took its part.
+		if err := unix.Fchmodat(dir, d.name, mode, 0); err != nil {
+			return fmt.Errorf("make the device %s: %w", d.name, err)
+		}
+	}
+	for _, l := range deviceLinks {
+		if err := unix.Symlinkat(l.target, dir, l.name); err != nil {
+			return fmt.Errorf("make the link %s: %w", l.name, err)
+		}
+	}
+	for _, name := range []string{"pts", "shm", "mqueue"} {
+		if err := unix.Mkdirat(dir, name, 0o755); err != nil {
+			return fmt.Errorf("make the folder %s: %w", name, err)
+		}
+	}
+	return nil
+}

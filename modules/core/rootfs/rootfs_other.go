@@ -1,0 +1,31 @@
+//go:build !linux
+
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// Folder needs Linux.
+func Folder(string, Bind) (*os.File, error) { return nil, unsupported("open a mount") }
+
+// Clone needs Linux.
+func Clone(*os.File, Bind) (*os.File, error) { return nil, unsupported("clone a mount") }
+
+// Tmpfs needs Linux.
+func Tmpfs([]string, Flags) (*os.File, error) { return nil, unsupported("make a tmpfs") }
+
+// Dev needs Linux.
+func Dev([]string, Flags) (*os.File, error) { return nil, unsupported("make /dev") }
+
+// Make needs Linux.
+func (s Scaffold) Make(string, []string) error { return unsupported("make a scaffold") }
+
+// LookupUser needs Linux.
+func LookupUser(*os.File, string) (User, error) { return User{}, unsupported("look up a user") }
+
+func unsupported(operation string) error {
+	return fmt.Errorf("rootfs: %s: %w: it needs Linux", operation, errors.ErrUnsupported)
+}

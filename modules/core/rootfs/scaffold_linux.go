@@ -1,0 +1,303 @@
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Make writes the scaffold into dir, which must exist and be empty, for an
+// image whose unpacked layers are given, lowest first. Targets are resolved in
+// the image as it will be seen, so that a target below /var/run lands in /run
+// where the image links one to the other. Folders that the image has too get
+// the image's mode and owner, because the topmost layer's are the ones that
+// count.
+//
+// With more than one layer it needs CAP_SYS_ADMIN.
+func (s Scaffold) Make(dir string, layers []string) error {
+	if err := s.make(dir, layers); err != nil {
+		return fmt.Errorf("rootfs: make the scaffold %s: %w", dir, err)
+	}
+	return nil
+}
+
+func (s Scaffold) make(dir string, layers []string) (err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("it is not empty: %w", fs.ErrExist)
+	}
+	image, err := merge(layers)
+	if err != nil {
+		return err
+	}
+	defer image.Close()
+	out, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+
+	b := builder{image: image, out: out}
+	if err := b.copyAttributes(".", "/"); err != nil {
+		return err
+	}
+	for _, target := range s.Dirs {
+		if err := b.mountPoint(target, true); err != nil {
+			return fmt.Errorf("mount point %s: %w", target, err)
+		}
+	}
+	for _, target := range s.MountFiles {
+		if err := b.mountPoint(target, false); err != nil {
+			return fmt.Errorf("mount point %s: %w", target, err)
+		}
+	}
+	for _, f := range s.Files {
+		if err := b.file(f); err != nil {
+			return fmt.Errorf("file %s: %w", f.Path, err)
+		}
+	}
+	return nil
+}
+
+// A builder writes a layer on top of an image. Paths in out have no links: they
+// are where the image's links lead to.
+type builder struct {
+	image *os.File
+	out   *os.Root
+}
+
+func (b *builder) mountPoint(target string, isDir bool) error {
+	where, err := b.locate(target, true)
+	if err != nil {
+		return err
+	}
+	mode, err := b.kind(where)
+	if err == nil && mode.IsDir() != isDir {
+		return fmt.Errorf("the image has something else there: %w", unix.ENOTDIR)
+	}
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if isDir {
+		return b.makeDir(where)
+	}
+	if err := b.makeDir(path.Dir(where)); err != nil {
+		return err
+	}
+	return b.out.WriteFile(relative(where), nil, 0o644)
+}
+
+func (b *builder) file(f File) error {
+	where, err := b.locate(f.Path, false)
+	if err != nil {
+		return err
+	}
+	if err := b.makeDir(path.Dir(where)); err != nil {
+		return err
+	}
+	if err := b.out.WriteFile(relative(where), f.Content, 0o600); err != nil {
+		return err
+	}
+	// Without the umask of the process.
+	return b.out.Chmod(relative(where), f.Mode.Perm())
+}
+
+// maxLinks is how many symbolic links Linux follows in one path.
+const maxLinks = 40
+
+// locate returns the absolute path without links that p leads to in the image
+// and what was built so far; the last part of p is followed as asked. What does
+// not exist is taken as it is written.
+func (b *builder) locate(p string, followLast bool) (string, error) {
+	if !path.IsAbs(p) || path.Clean(p) == "/" {
+		return "", fmt.Errorf("it must be an absolute path below the root")
+	}
+	at := "/"
+	rest := strings.Split(p, "/")
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		if name == "" || name == "." {
+			continue
+		}
+		if name == ".." {
+			at = path.Dir(at)
+			continue
+		}
+		next := path.Join(at, name)
+		if len(rest) == 0 && !followLast {
+			return next, nil
+		}
+		target, err := b.readLink(next)
+		if err != nil {
+			return "", err
+		}
+		if target == "" {
+			at = next
+			continue
+		}
+		if links++; links > maxLinks {
+			return "", unix.ELOOP
+		}
+		if path.IsAbs(target) {
+			at = "/"
+		}
+		rest = append(strings.Split(target, "/"), rest...)
+	}
+	if at == "/" {
+		return "", fmt.Errorf("it leads to the root itself")
+	}
+	return at, nil
+}
+
+// readLink returns what the image's link at p says, or "" for anything else. p
+// has no links but perhaps the last part.
+func (b *builder) readLink(p string) (string, error) {
+	if _, err := b.out.Lstat(relative(p)); err == nil {
+		return "", nil // made by this builder, which makes no links
+	}
+	f, err := resolveIn(b.image, relative(p), unix.O_PATH|unix.O_NOFOLLOW)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(int(f.Fd()), "", buf)
+	if err == unix.ENOENT || err == unix.EINVAL { // no link
+		return "", nil
+	}
+	return string(buf[:max(n, 0)]), err
+}
+
+// kind tells what is at p in the image or what was built so far.
+func (b *builder) kind(p string) (fs.FileMode, error) {
+	if info, err := b.out.Lstat(relative(p)); err == nil {
+		return info.Mode(), nil
+	}
+	f, err := resolveIn(b.image, relative(p), unix.O_PATH|unix.O_NOFOLLOW)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Mode(), nil
+}
+
+// makeDir makes the folder p and those above it.
+func (b *builder) makeDir(p string) error {
+	if info, err := b.out.Lstat(relative(p)); err == nil {
+		if !info.IsDir() {
+			return &fs.PathError{Op: "mkdir", Path: p, Err: unix.ENOTDIR}
+		}
+		return nil
+	}
+	if err := b.makeDir(path.Dir(p)); err != nil {
+		return err
+	}
+	if err := b.out.Mkdir(relative(p), 0o755); err != nil {
+		return err
+	}
+	return b.copyAttributes(relative(p), p)
+}
+
+// copyAttributes gives a folder the mode and owner that it has in the image.
+func (b *builder) copyAttributes(name, p string) error {
+	f, err := resolveIn(b.image, relative(p), unix.O_PATH|unix.O_NOFOLLOW)
+	if errors.Is(err, fs.ErrNotExist) {
+		return b.out.Chmod(name, 0o755)
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: p, Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return &fs.PathError{Op: "mkdir", Path: p, Err: unix.ENOTDIR}
+	}
+	if err := b.out.Chown(name, int(st.Uid), int(st.Gid)); err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return b.out.Chmod(name, info.Mode()&(fs.ModePerm|fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky))
+}
+
+// relative is p as a path below a root's descriptor.
+func relative(p string) string {
+	if p == "/" {
+		return "."
+	}
+	return strings.TrimPrefix(p, "/")
+}
+
+// merge opens the root of an image as its layers show it together.
+func merge(layers []string) (*os.File, error) {
+	switch len(layers) {
+	case 0:
+		return newMount("tmpfs", []string{"mode=0755"}, ReadOnly) // an empty image
+	case 1:
+		return os.Open(layers[0])
+	}
+	fsfd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("merge layers: %w", err)
+	}
+	defer unix.Close(fsfd)
+	var names []string
+	for i := len(layers) - 1; i >= 0; i-- {
+		f, err := os.Open(layers[i])
+		if err != nil {
+			return nil, fmt.Errorf("merge layers: %w", err)
+		}
+		defer f.Close()
+		// Short names, since an option has at most 255 bytes, and without the
+		// colons and commas that a path may contain.
+		names = append(names, "/proc/self/fd/"+strconv.Itoa(int(f.Fd())))
+	}
+	if err := setLayers(fsfd, names); err != nil {
+		return nil, fmt.Errorf("merge layers: %w", err)
+	}
+	if err := unix.FsconfigCreate(fsfd); err != nil {
+		return nil, fmt.Errorf("merge layers: %w", err)
+	}
+	fd, err := unix.Fsmount(fsfd, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY)
+	if err != nil {
+		return nil, fmt.Errorf("merge layers: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "overlay"), nil
+}
+
+// setLayers gives overlay its lower layers, topmost first: one by one, or in
+// one string where Linux is older than 6.5.
+func setLayers(fsfd int, names []string) error {
+	for i, name := range names {
+		err := unix.FsconfigSetString(fsfd, "lowerdir+", name)
+		if i == 0 && err == unix.EINVAL {
+			return unix.FsconfigSetString(fsfd, "lowerdir", strings.Join(names, ":"))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

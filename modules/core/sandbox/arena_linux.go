@@ -1,0 +1,169 @@
+package sandbox
+
+import (
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A header is at the beginning of the memory that caller and child share.
+// The assembly knows its layout.
+type header struct {
+	at    uintptr // the op that runs, or ran last
+	errno uint64  // of the op that ended the child, else 0
+	all   uint64  // the set of all signals
+	old   uint64  // the signal mask of the calling thread
+	first uintptr // the first op
+	clone cloneArgs
+
+	pidfd  int32     // of the child
+	second int32     // the id of the process that a fork step made
+	fork   cloneArgs // of that step
+}
+
+// cloneArgs is struct clone_args of <linux/sched.h>, without stack and TLS in
+// use: a child that walks ops needs neither.
+type cloneArgs struct {
+	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls,
+	setTID, setTIDSize, cgroup uint64
+}
+
+// An op is a step for the assembly, which knows its layout.
+type op struct {
+	nr        uintptr
+	args      [6]uint64
+	refs      uint64  // bit i: args[i] is the address of the value
+	tolerate  uint64  // bit n: with errno n go on at otherwise
+	otherwise uintptr // address of an op
+	flags     uint64
+	result    uint64
+}
+
+const (
+	opFork  = 1 << iota // exit where the result is not 0
+	opAgain             // repeat on EAGAIN
+)
+
+const (
+	headerSize = unsafe.Sizeof(header{})
+	opSize     = unsafe.Sizeof(op{})
+	wordSize   = unsafe.Sizeof(uintptr(0))
+)
+
+// An arena is the memory of one launch, outside of Go's heap: header, ops, and
+// the data that they point to. Nothing in it is a Go pointer and nothing moves
+// it, so a child may use it for as long as it needs.
+type arena struct {
+	mem  []byte
+	head *header
+	ops  []op
+}
+
+// newArena allocates memory for a table with extra steps in front of it.
+func newArena(t *table, extra int) (*arena, error) {
+	size := headerSize + opSize*uintptr(len(t.steps)+extra)
+	for _, d := range t.data {
+		size += d.size()
+	}
+	mem, err := unix.Mmap(-1, 0, int(size), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
+	if err != nil {
+		return nil, fmt.Errorf("allocate %d bytes for a launch: %w", size, err)
+	}
+	return &arena{mem: mem, head: (*header)(unsafe.Pointer(&mem[0]))}, nil
+}
+
+// free gives the memory back. The child must have left it.
+func (a *arena) free() error { return unix.Munmap(a.mem) }
+
+// assemble writes the steps of first and then those of t. The steps of first
+// have numbers as arguments only.
+func (a *arena) assemble(first []step, t *table) {
+	h := a.head
+	h.all = ^uint64(0)
+	h.fork = cloneArgs{
+		// With CLONE_PARENT the new process is the caller's child, and its exit
+		// signal must be 0.
+		flags:     unix.CLONE_VM | unix.CLONE_PARENT | unix.CLONE_PARENT_SETTID,
+		parentTID: uint64(address(&h.second)),
+	}
+	n := len(first) + len(t.steps)
+	a.ops = unsafe.Slice((*op)(unsafe.Pointer(&a.mem[headerSize])), n)
+	h.first = address(&a.ops[0])
+
+	at := headerSize + opSize*uintptr(n)
+	addresses := make([]uint64, len(t.data))
+	for i, d := range t.data {
+		addresses[i], at = a.put(d, at)
+	}
+	for i := range first {
+		a.encode(i, &first[i], 0, nil)
+	}
+	for i := range t.steps {
+		a.encode(len(first)+i, &t.steps[i], len(first), addresses)
+	}
+}
+
+// encode writes a step as the op with index i. Steps that it refers to are
+// shifted by offset.
+func (a *arena) encode(i int, s *step, offset int, addresses []uint64) {
+	o := &a.ops[i]
+	o.nr, o.tolerate = s.nr, s.tolerate
+	if s.tolerate != 0 {
+		o.otherwise = address(&a.ops[i+1+s.skip])
+	}
+	if s.again {
+		o.flags |= opAgain
+	}
+	for j, v := range s.args {
+		switch v.kind {
+		case argNumber:
+			o.args[j] = v.n
+		case argData:
+			o.args[j] = addresses[v.n]
+		case argResult:
+			o.args[j] = uint64(address(&a.ops[offset+int(v.n)].result))
+			o.refs |= 1 << j
+		}
+	}
+	if s.fork {
+		o.flags |= opFork
+		o.args[0], o.args[1] = uint64(address(&a.head.fork)), uint64(unsafe.Sizeof(cloneArgs{}))
+	}
+}
+
+// size is the number of bytes that put takes at most.
+func (d datum) size() uintptr {
+	switch d.kind {
+	case dataString, dataBytes:
+		return uintptr(len(d.text)) + 1 + wordSize
+	}
+	size := wordSize * uintptr(len(d.words)+2)
+	for _, w := range d.words {
+		size += uintptr(len(w)) + 1
+	}
+	return size
+}
+
+// put writes d at the offset at, aligned for any type, and returns its address
+// and the offset behind it. The memory is zero, so strings end by themselves.
+func (a *arena) put(d datum, at uintptr) (uint64, uintptr) {
+	at = (at + wordSize - 1) &^ (wordSize - 1)
+	here := uint64(address(&a.mem[at]))
+	if d.kind == dataString || d.kind == dataBytes {
+		copy(a.mem[at:], d.text)
+		return here, at + uintptr(len(d.text)) + 1
+	}
+	vector := unsafe.Slice((*uintptr)(unsafe.Pointer(&a.mem[at])), len(d.words)+1)
+	at += wordSize * uintptr(len(vector))
+	for i, w := range d.words {
+		vector[i] = address(&a.mem[at])
+		copy(a.mem[at:], w)
+		at += uintptr(len(w)) + 1
+	}
+	return here, at
+}
+
+// address is where p points to, for the kernel. p points into an arena.
+func address[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }

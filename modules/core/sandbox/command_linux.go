@@ -1,0 +1,164 @@
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"unsafe"
+
+	"github.com/containust/containust/modules/core/capability"
+	"golang.org/x/sys/unix"
+)
+
+// command ends the table with what makes the process what it shall be, and
+// its program.
+func (t *table) command(c *Command, null arg) error {
+	if c.Dir != "" {
+		name := "enter the working directory " + c.Dir
+		dir := t.resolve(name, number(unix.AT_FDCWD), c.Dir, unix.O_PATH|unix.O_DIRECTORY)
+		t.call(name, unix.SYS_FCHDIR, result(dir))
+	}
+	t.call("set the file mode mask", unix.SYS_UMASK, number(0o022))
+	if c.NewSession {
+		t.call("start a session", unix.SYS_SETSID)
+	}
+	t.call("start a session keyring", unix.SYS_KEYCTL, number(unix.KEYCTL_JOIN_SESSION_KEYRING), number(0))
+	t.last().tolerate = tolerated(unix.ENOSYS)
+	for _, r := range c.Rlimits {
+		limit := unix.Rlimit{Cur: r.Cur, Max: r.Max}
+		t.call("set the limit "+rlimitName(r.Resource), unix.SYS_PRLIMIT64, number(0), number(r.Resource), t.bytes(memory(&limit)), number(0))
+	}
+	if err := t.credentials(c); err != nil {
+		return err
+	}
+	t.streams(c, null)
+	t.signals()
+	t.programs(c)
+	return nil
+}
+
+// credentials leaves the process with the capabilities, user and groups of c,
+// for good.
+func (t *table) credentials(c *Command) error {
+	const dropping, capabilities = "drop capabilities", "set capabilities"
+	if !c.AllowNewPrivileges {
+		t.call("set no_new_privs", unix.SYS_PRCTL, number(unix.PR_SET_NO_NEW_PRIVS), number(1))
+	}
+	last, err := capability.Last()
+	if err != nil {
+		return fmt.Errorf("sandbox: %s: %w", dropping, err)
+	}
+	if unknown := c.Capabilities >> (last + 1); unknown != 0 {
+		return fmt.Errorf("sandbox: %s: this kernel does not know %v", capabilities, unknown<<(last+1))
+	}
+	for n := range last + 1 {
+		if !c.Capabilities.Has(n) {
+			t.call(dropping, unix.SYS_PRCTL, number(unix.PR_CAPBSET_DROP), number(n))
+		}
+	}
+	var groups arg
+	if len(c.Groups) > 0 {
+		groups = t.bytes(string(unsafe.Slice((*byte)(unsafe.Pointer(&c.Groups[0])), 4*len(c.Groups))))
+	}
+	t.call("set groups", unix.SYS_SETGROUPS, number(len(c.Groups)), groups)
+	t.call(capabilities, unix.SYS_PRCTL, number(unix.PR_SET_KEEPCAPS), number(1))
+	t.call("set the group", unix.SYS_SETRESGID, number(c.GID), number(c.GID), number(c.GID))
+	t.call("set the user", unix.SYS_SETRESUID, number(c.UID), number(c.UID), number(c.UID))
+	// A change of credentials makes the shared memory as dumpable as the
+	// system's fs.suid_dumpable says.
+	t.call("stay unreadable", unix.SYS_PRCTL, number(unix.PR_SET_DUMPABLE), number(0))
+
+	// Root gets its capabilities from the bounding set when it runs a program.
+	// Others need ambient ones, which must be inheritable.
+	var inheritable capability.Set
+	if c.UID != 0 {
+		inheritable = c.Capabilities
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	for i := range sets {
+		sets[i].Effective = uint32(c.Capabilities >> (32 * i))
+		sets[i].Permitted = uint32(c.Capabilities >> (32 * i))
+		sets[i].Inheritable = uint32(inheritable >> (32 * i))
+	}
+	t.call(capabilities, unix.SYS_CAPSET, t.bytes(memory(&header)), t.bytes(memory(&sets)))
+	for _, n := range inheritable.All() {
+		t.call(capabilities, unix.SYS_PRCTL, number(unix.PR_CAP_AMBIENT), number(unix.PR_CAP_AMBIENT_RAISE), number(n), number(0), number(0))
+	}
+	return nil
+}
+
+// streams puts the standard streams in place and leaves no other file open.
+func (t *table) streams(c *Command, null arg) {
+	const name = "set the standard streams"
+	var sources [3]arg
+	for i, f := range []*os.File{c.Stdin, c.Stdout, c.Stderr} {
+		if f == nil {
+			sources[i] = null
+			continue
+		}
+		sources[i] = t.file(f)
+		// A low number may be overwritten before its turn comes.
+		if n := sources[i].n; n < 3 && n != uint64(i) {
+			sources[i] = result(t.call(name, unix.SYS_FCNTL, sources[i], number(unix.F_DUPFD_CLOEXEC), number(3)))
+		}
+	}
+	for i, source := range sources {
+		if source == number(i) {
+			t.call(name, unix.SYS_FCNTL, source, number(unix.F_SETFD), number(0))
+		} else {
+			t.call(name, unix.SYS_DUP3, source, number(i), number(0))
+		}
+	}
+	t.call("close all other files", unix.SYS_CLOSE_RANGE, number(3), number(^uint32(0)), number(unix.CLOSE_RANGE_CLOEXEC))
+}
+
+// signals undoes what the process inherits: signals that the caller ignores,
+// as under nohup(1), and those that were blocked for the clone.
+func (t *table) signals() {
+	const name = "reset signals"
+	action := t.bytes(strings.Repeat("\x00", 32)) // struct sigaction: SIG_DFL
+	for sig := unix.Signal(1); sig < 32; sig++ {
+		if sig != unix.SIGKILL && sig != unix.SIGSTOP {
+			t.call(name, unix.SYS_RT_SIGACTION, number(sig), action, number(0), number(8))
+		}
+	}
+	none := t.bytes(strings.Repeat("\x00", 8))
+	t.call(name, unix.SYS_RT_SIGPROCMASK, number(unix.SIG_SETMASK), none, number(0), number(8))
+}
+
+// defaultPath is where programs are looked for without a PATH.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// programs tries to run the program wherever it may be.
+func (t *table) programs(c *Command) {
+	t.program = c.Args[0]
+	places := []string{c.Args[0]}
+	if !strings.Contains(c.Args[0], "/") {
+		places = nil
+		for _, dir := range strings.Split(pathOf(c.Env), ":") {
+			if dir == "" {
+				dir = "."
+			}
+			places = append(places, dir+"/"+c.Args[0])
+		}
+	}
+	argv, envp := t.argv(c.Args), t.envp(c.Env)
+	for i, place := range places {
+		t.call("run "+place, unix.SYS_EXECVE, t.text(place), argv, envp)
+		if i < len(places)-1 {
+			// As execvp(3).
+			t.last().tolerate = tolerated(unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG)
+		}
+	}
+}
+
+// pathOf returns the PATH of an environment.
+func pathOf(env []string) string {
+	for _, e := range env {
+		if value, ok := strings.CutPrefix(e, "PATH="); ok {
+			return value
+		}
+	}
+	return defaultPath
+}

@@ -1,0 +1,309 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Launch starts a container's first process and returns once its program runs.
+// Ending ctx kills a child that did not get as far; afterwards ctx has no
+// effect on the process.
+//
+// A step that fails is a *[StepError], a program that cannot be run an
+// *[ExecError]. Nothing is left of a launch that failed, but Spec's detached
+// mounts may have been used up.
+func Launch(ctx context.Context, spec Spec, opts Options) (*Process, error) {
+	t := newTable()
+	dev, err := t.launch(&spec)
+	if dev != nil {
+		defer dev.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t.run(ctx, unix.CLONE_NEWPID, spec.Cgroup, opts)
+}
+
+// Exec starts a further process in all namespaces of target, which must live
+// in namespaces that [Launch] made. Errors are those of Launch.
+func Exec(ctx context.Context, target *Process, spec ExecSpec, opts Options) (*Process, error) {
+	namespaces, err := target.duplicate()
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: enter the container: %w", err)
+	}
+	defer namespaces.Close()
+	t := newTable()
+	if err := t.exec(namespaces, &spec); err != nil {
+		return nil, err
+	}
+	return t.run(ctx, 0, spec.Cgroup, opts)
+}
+
+// run makes a child that walks the table, and waits until it runs its program
+// or is dead.
+func (t *table) run(ctx context.Context, flags uint64, cgroup *os.File, opts Options) (*Process, error) {
+	if opts.Logger != nil {
+		opts.Logger.DebugContext(ctx, "launch", "steps", t)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("sandbox: launch: %w", err)
+	}
+	show, err := hide()
+	if err != nil {
+		return nil, err
+	}
+	defer show()
+
+	c, err := t.start(flags, cgroup)
+	if err != nil {
+		return nil, err
+	}
+	cancelled := context.AfterFunc(ctx, c.kill)
+	err = c.wait()
+	if err == nil {
+		err = c.outcome(t)
+	}
+	if !cancelled() {
+		<-c.killed
+		err = fmt.Errorf("sandbox: launch: %w", context.Cause(ctx))
+	}
+	return c.finish(err)
+}
+
+// A child is a process that walks a table.
+type child struct {
+	arena  *arena
+	front  int // number of ops in front of the table's own
+	forks  bool
+	pid    int
+	pidfd  int
+	ended  *os.File      // reaches its end when the child runs its program or is dead
+	killed chan struct{} // closed by kill
+}
+
+// start clones the child.
+func (t *table) start(flags uint64, cgroup *os.File) (*child, error) {
+	c := &child{killed: make(chan struct{})}
+	for _, s := range t.steps {
+		c.forks = c.forks || s.fork
+	}
+	keep := t.descriptors()
+	a, err := newArena(t, len(keep)+2)
+	if err != nil {
+		return nil, err
+	}
+	c.arena = a
+
+	// Nobody else may be cloned while the pipe's write end is open here: its
+	// copy would hold back the end of ours.
+	syscall.ForkLock.Lock()
+	err = c.clone(t, keep, flags, cgroup)
+	syscall.ForkLock.Unlock()
+	runtime.KeepAlive(t.files)
+	runtime.KeepAlive(cgroup)
+	if err != nil {
+		return nil, errors.Join(err, a.free())
+	}
+	return c, nil
+}
+
+func (c *child) clone(t *table, keep []int, flags uint64, cgroup *os.File) error {
+	r, w, err := pipe()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(w)
+
+	h := c.arena.head
+	first := dropOthers(append(keep, w))
+	c.front = len(first)
+	c.arena.assemble(first, t)
+	h.clone = cloneArgs{
+		// Without CLONE_VFORK: a thread that waits in it could not be stopped
+		// for a garbage collection. The exit signal is 0 until execve makes it
+		// SIGCHLD.
+		flags: flags | unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
+		pidfd: uint64(address(&h.pidfd)),
+	}
+	if cgroup != nil {
+		h.clone.flags |= unix.CLONE_INTO_CGROUP
+		h.clone.cgroup = uint64(cgroup.Fd())
+	}
+	pid := start(h)
+	if pid < 0 {
+		unix.Close(r)
+		return &StepError{Step: "clone", Errno: syscall.Errno(-pid)}
+	}
+	c.pid, c.pidfd = int(pid), int(h.pidfd)
+	c.ended = os.NewFile(uintptr(r), "launch")
+	return nil
+}
+
+// pipe makes a pipe whose write end is none of the standard descriptors, which
+// a table replaces, and whose read end Go's poller takes.
+func pipe() (r, w int, err error) {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return 0, 0, fmt.Errorf("sandbox: make a pipe: %w", err)
+	}
+	if p[1] > 2 {
+		return p[0], p[1], nil
+	}
+	w, err = unix.FcntlInt(uintptr(p[1]), unix.F_DUPFD_CLOEXEC, 3)
+	unix.Close(p[1])
+	if err != nil {
+		unix.Close(p[0])
+		return 0, 0, fmt.Errorf("sandbox: make a pipe: %w", err)
+	}
+	return p[0], w, nil
+}
+
+// dropOthers returns steps that close all descriptors but those to keep: a
+// child that waits for something must not hold what belongs to others.
+func dropOthers(keep []int) []step {
+	slices.Sort(keep)
+	steps := make([]step, 0, len(keep)+1)
+	from := 0
+	for _, fd := range slices.Compact(keep) {
+		if from < fd {
+			steps = append(steps, closeRange(from, fd-1))
+		}
+		from = fd + 1
+	}
+	return append(steps, closeRange(from, int(^uint32(0))))
+}
+
+func closeRange(from, to int) step {
+	return step{
+		name: "close the caller's files",
+		nr:   unix.SYS_CLOSE_RANGE,
+		args: [6]arg{number(from), number(to), number(0)},
+	}
+}
+
+// wait blocks until the child has left the shared memory.
+func (c *child) wait() error {
+	var b [1]byte
+	// The child never writes. When it runs its program or dies, the kernel
+	// first takes its memory and then closes its files.
+	if _, err := c.ended.Read(b[:]); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("sandbox: wait for the launch: %w", err)
+	}
+	return nil
+}
+
+// kill is end, for another goroutine.
+func (c *child) kill() {
+	c.end()
+	close(c.killed)
+}
+
+// end kills the child and, after a fork step, the process that it made.
+func (c *child) end() {
+	if unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0) != nil || !c.forks {
+		return
+	}
+	// Only when it is dead no second process can appear any more. The second
+	// is our child and nobody reaps it meanwhile, so its id stays its own.
+	var info unix.Siginfo
+	err := ignoringEINTR(func() error {
+		return unix.Waitid(unix.P_PIDFD, c.pidfd, &info, unix.WEXITED|unix.WNOWAIT|unix.WALL, nil)
+	})
+	if second := int(atomic.LoadInt32(&c.arena.head.second)); err == nil && second != 0 {
+		_ = unix.Kill(second, unix.SIGKILL) // it may have ended by itself
+	}
+}
+
+// outcome tells from the shared memory how the launch went.
+func (c *child) outcome(t *table) error {
+	h := c.arena.head
+	at := int((h.at-h.first)/opSize) - c.front
+	switch {
+	case h.at == 0 || at < 0 && h.errno == 0:
+		return fmt.Errorf("sandbox: launch: %w", ErrKilled)
+	case at < 0:
+		return &StepError{Step: "close the caller's files", Errno: syscall.Errno(h.errno)}
+	}
+	s := t.steps[at]
+	switch {
+	case h.errno == 0 && s.nr == unix.SYS_EXECVE:
+		return nil
+	case h.errno == 0:
+		return fmt.Errorf("sandbox: %s: %w", s.name, ErrKilled)
+	case s.nr == unix.SYS_EXECVE:
+		return &ExecError{Path: t.program, Err: c.execError(t)}
+	}
+	return &StepError{Step: s.name, Errno: syscall.Errno(h.errno)}
+}
+
+// execError returns the most telling error of all places where the program was
+// looked for: what is there but cannot run, before what is not there.
+func (c *child) execError(t *table) error {
+	var best syscall.Errno
+	for i, s := range t.steps {
+		if s.nr != unix.SYS_EXECVE {
+			continue
+		}
+		e := syscall.Errno(-int64(c.arena.ops[c.front+i].result))
+		switch {
+		case !errors.Is(e, fs.ErrNotExist) && e != unix.ENOTDIR:
+			return e
+		case best == 0:
+			best = e
+		}
+	}
+	return best
+}
+
+// finish turns the child into a Process, or when err is set leaves nothing of
+// it, and releases what the launch took.
+func (c *child) finish(err error) (*Process, error) {
+	if err != nil {
+		c.end()
+	}
+	second := int(c.arena.head.second)
+	if err != nil || c.forks {
+		err = errors.Join(err, reap(unix.P_PIDFD, c.pidfd), unix.Close(c.pidfd))
+	}
+	if err != nil && second != 0 {
+		err = errors.Join(err, reap(unix.P_PID, second))
+	}
+	err = errors.Join(err, c.ended.Close(), c.arena.free())
+	if err != nil {
+		return nil, err
+	}
+	if c.forks {
+		// Not reaped yet, so the id is still its own.
+		c.pid = second
+		if c.pidfd, err = unix.PidfdOpen(second, 0); err != nil {
+			return nil, fmt.Errorf("sandbox: open process %d: %w", second, err)
+		}
+	}
+	return newProcess(c.pid, c.pidfd), nil
+}
+
+// reap waits for a child's death and takes its status.
+func reap(kind, id int) error {
+	return ignoringEINTR(func() error {
+		return unix.Waitid(kind, id, nil, unix.WEXITED|unix.WALL, nil)
+	})
+}
+
+// ignoringEINTR repeats a call that a signal interrupted.
+func ignoringEINTR(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+}

@@ -1,0 +1,224 @@
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"unsafe"
+
+	"github.com/containust/containust/modules/core/rootfs"
+	"golang.org/x/sys/unix"
+)
+
+// newTable returns an empty table with room for what most launches need.
+func newTable() *table {
+	return &table{steps: make([]step, 0, 256), data: make([]datum, 0, 96)}
+}
+
+// launch fills the table for a container's first process. The caller closes the
+// file that it returns, if any, after the child has run the table.
+func (t *table) launch(spec *Spec) (dev *os.File, err error) {
+	if err := spec.check(); err != nil {
+		return nil, err
+	}
+	t.namespaces(spec)
+	root := t.file(spec.Root)
+	empty := t.attachRoot(root)
+	dev, err = t.mounts(root, spec)
+	if err != nil {
+		return dev, err
+	}
+	null := t.null(root, dev)
+	t.mask(root, null, empty, spec.Masked)
+	t.makeReadOnly(root, spec.ReadOnly)
+	if spec.ReadOnlyRoot {
+		t.setAttr("make the root file system read-only", root, 0, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+	}
+	t.pivot()
+	if spec.Hostname != "" {
+		t.call("set the host name", unix.SYS_SETHOSTNAME, t.text(spec.Hostname), number(len(spec.Hostname)))
+	}
+	return dev, t.command(&spec.Command, null)
+}
+
+// exec fills the table for a further process.
+func (t *table) exec(namespaces *os.File, spec *ExecSpec) error {
+	if err := spec.Command.check(); err != nil {
+		return err
+	}
+	t.call("enter the container", unix.SYS_SETNS, t.file(namespaces), number(unix.CLONE_NEWNS|unix.CLONE_NEWPID|
+		unix.CLONE_NEWIPC|unix.CLONE_NEWUTS|unix.CLONE_NEWCGROUP|unix.CLONE_NEWNET))
+	// A process does not change its own pid namespace, only its children's.
+	t.call("clone inside the container", unix.SYS_CLONE3)
+	t.last().fork = true
+	return t.command(&spec.Command, t.null(number(unix.AT_FDCWD), nil))
+}
+
+func (t *table) namespaces(spec *Spec) {
+	// Here and not in the clone, which holds up the caller's thread, and where
+	// a cgroup namespace would be rooted in the caller's cgroup.
+	fresh := unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+	switch {
+	case spec.Network != nil:
+		t.call("enter the network namespace", unix.SYS_SETNS, t.file(spec.Network), number(unix.CLONE_NEWNET))
+	case !spec.HostNetwork:
+		fresh |= unix.CLONE_NEWNET
+	}
+	t.call("make namespaces", unix.SYS_UNSHARE, number(fresh))
+	if fresh&unix.CLONE_NEWNET != 0 {
+		const name = "bring up the loopback interface"
+		s := t.call(name, unix.SYS_SOCKET, number(unix.AF_INET), number(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC), number(0))
+		request := struct {
+			name  [unix.IFNAMSIZ]byte
+			flags uint16
+			_     [22]byte
+		}{name: [unix.IFNAMSIZ]byte{'l', 'o'}, flags: unix.IFF_UP}
+		t.call(name, unix.SYS_IOCTL, result(s), number(unix.SIOCSIFFLAGS), t.bytes(memory(&request)))
+	}
+}
+
+// attachRoot puts the root over "/" of the new mount namespace, which a pivot
+// turns around later. Over "/" and not elsewhere because that exists on every
+// host, and hides nothing that a later mount must see. It returns an empty file
+// system that lies there too: before Linux 6.15 only attached mounts can be
+// cloned.
+func (t *table) attachRoot(root arg) (empty arg) {
+	const name = "make mounts private"
+	t.call(name, unix.SYS_MOUNT, t.text(""), t.text("/"), number(0), number(unix.MS_REC|unix.MS_PRIVATE), number(0))
+	// A clone of a shared mount is shared too.
+	t.setAttr(name, root, unix.AT_RECURSIVE, unix.MountAttr{Propagation: unix.MS_PRIVATE})
+	const emptyName = "make an empty file system"
+	empty = t.newFileSystem(emptyName, "tmpfs", []string{"mode=0555"},
+		rootfs.ReadOnly|rootfs.NoSuid|rootfs.NoDev|rootfs.NoExec)
+	t.attach(emptyName, empty, number(unix.AT_FDCWD), "/")
+	t.attach("attach the root file system", root, number(unix.AT_FDCWD), "/")
+	t.call("enter the root file system", unix.SYS_FCHDIR, root)
+	return empty
+}
+
+// mounts attaches what the specification mounts over the root.
+func (t *table) mounts(root arg, spec *Spec) (dev *os.File, err error) {
+	for _, m := range spec.Mounts {
+		name := "mount " + m.Target
+		var source arg
+		switch {
+		case m.Source != nil:
+			source = t.file(m.Source)
+			t.setAttr(name, source, unix.AT_RECURSIVE, unix.MountAttr{Attr_set: m.Flags.Attrs(), Propagation: unix.MS_PRIVATE})
+		case m.Type == rootfs.TypeDev && dev != nil:
+			return dev, fmt.Errorf("sandbox: %s: the specification mounts %q twice", name, m.Type)
+		case m.Type == rootfs.TypeDev:
+			if dev, err = rootfs.Dev(m.Options, m.Flags); err != nil {
+				return nil, fmt.Errorf("sandbox: %s: %w", name, err)
+			}
+			source = t.file(dev)
+		default:
+			source = t.newFileSystem(name, m.Type, m.Options, m.Flags)
+		}
+		// Resolved in the root, whatever links the image has there.
+		target := t.resolve(name, root, m.Target, unix.O_PATH)
+		t.attach(name, source, result(target), "")
+	}
+	return dev, nil
+}
+
+// newFileSystem returns a detached mount of a new file system.
+func (t *table) newFileSystem(name, kind string, options []string, flags rootfs.Flags) arg {
+	fs := result(t.call(name, unix.SYS_FSOPEN, t.text(kind), number(unix.FSOPEN_CLOEXEC)))
+	for _, option := range options {
+		key, value, isString := strings.Cut(option, "=")
+		if isString {
+			t.call(name, unix.SYS_FSCONFIG, fs, number(unix.FSCONFIG_SET_STRING), t.text(key), t.text(value), number(0))
+		} else {
+			t.call(name, unix.SYS_FSCONFIG, fs, number(unix.FSCONFIG_SET_FLAG), t.text(key), number(0), number(0))
+		}
+	}
+	t.call(name, unix.SYS_FSCONFIG, fs, number(unix.FSCONFIG_CMD_CREATE), number(0), number(0), number(0))
+	return result(t.call(name, unix.SYS_FSMOUNT, fs, number(unix.FSMOUNT_CLOEXEC), number(flags.Attrs())))
+}
+
+// attach moves a detached mount to a path, or with an empty path over the file
+// that target is.
+func (t *table) attach(name string, source, target arg, at string) int {
+	flags := unix.MOVE_MOUNT_F_EMPTY_PATH
+	if at == "" {
+		flags |= unix.MOVE_MOUNT_T_EMPTY_PATH
+	}
+	return t.call(name, unix.SYS_MOVE_MOUNT, source, t.text(""), target, t.text(at), number(flags))
+}
+
+// setAttr changes a mount, and with AT_RECURSIVE those below it.
+func (t *table) setAttr(name string, mount arg, flags int, attr unix.MountAttr) {
+	t.call(name, unix.SYS_MOUNT_SETATTR, mount, t.text(""), number(unix.AT_EMPTY_PATH|flags),
+		t.bytes(memory(&attr)), number(unsafe.Sizeof(attr)))
+}
+
+// resolve opens a path inside a root.
+func (t *table) resolve(name string, root arg, p string, flags int) int {
+	return t.open(name, root, p, flags, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+}
+
+func (t *table) open(name string, dir arg, p string, flags, resolve int) int {
+	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: uint64(resolve)}
+	i := t.call(name, unix.SYS_OPENAT2, dir, t.text(p), t.bytes(memory(&how)), number(unix.SizeofOpenHow))
+	// What a confined lookup answers when anything on the machine was renamed
+	// or mounted while it went through a "..".
+	t.last().again = true
+	return i
+}
+
+// null opens the container's own null device. The host's would let root in the
+// container change the host's, through /proc/self/fd.
+func (t *table) null(root arg, dev *os.File) arg {
+	const name = "open /dev/null"
+	const resolve = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS
+	if dev != nil {
+		return result(t.open(name, t.file(dev), "null", unix.O_RDWR, resolve))
+	}
+	return result(t.open(name, root, "dev/null", unix.O_RDWR, resolve))
+}
+
+// mask hides paths: files behind the null device, folders behind an empty file
+// system.
+func (t *table) mask(root, null, empty arg, paths []string) {
+	for _, p := range paths {
+		name := "mask " + p
+		target := result(t.resolve(name, root, p, unix.O_PATH))
+		t.last().tolerate = tolerated(unix.ENOENT)
+		t.last().skip = 4
+		for _, source := range []arg{null, empty} {
+			clone := t.call(name, unix.SYS_OPEN_TREE, source, t.text(""),
+				number(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH))
+			// The one that is of the wrong kind cannot cover the path.
+			t.attach(name, result(clone), target, "")
+			t.last().tolerate = tolerated(unix.ENOTDIR)
+		}
+	}
+}
+
+func (t *table) makeReadOnly(root arg, paths []string) {
+	for _, p := range paths {
+		name := "make " + p + " read-only"
+		target := result(t.resolve(name, root, p, unix.O_PATH))
+		t.last().tolerate = tolerated(unix.ENOENT)
+		t.last().skip = 3
+		clone := result(t.call(name, unix.SYS_OPEN_TREE, target, t.text(""),
+			number(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE)))
+		t.setAttr(name, clone, unix.AT_RECURSIVE, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+		t.attach(name, clone, target, "")
+	}
+}
+
+// pivot makes the current folder the root and lets go of the old one.
+func (t *table) pivot() {
+	const name = "change the root"
+	t.call(name, unix.SYS_PIVOT_ROOT, t.text("."), t.text("."))
+	// The old root now lies over the new one.
+	t.call(name, unix.SYS_UMOUNT2, t.text("."), number(unix.MNT_DETACH))
+	t.call(name, unix.SYS_CHDIR, t.text("/"))
+}
+
+// memory returns the bytes of a value without pointers, as the kernel reads it.
+func memory[T any](v *T) string {
+	return string(unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v)))
+}
