@@ -3,5 +3,9 @@ module github.com/containust/containust/modules/storage
 go 1.26.0
 
 require (
-	github.com/containust/containust/modules/core v0.1.0
+	github.com/klauspost/compress v1.20.3
+	github.com/stretchr/testify v1.12.1
+	golang.org/x/sys v0.49.0
 )
+
+require go.yaml.in/yaml/v3 v3.0.5 // indirect

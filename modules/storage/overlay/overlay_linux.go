@@ -1,0 +1,235 @@
+package overlay
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Mount makes the overlay and returns it as a detached mount, which the caller
+// closes. It is nodev: devices come from a container's /dev, never from an
+// image. A single layer without Upper gets an empty one below it, so that the
+// mount is always an overlay: a bind mount could be made writable again. Errors
+// are an [*Error].
+func Mount(ctx context.Context, spec Spec) (*os.File, error) {
+	if len(spec.Lower) == 0 {
+		return nil, &Error{Op: "fsconfig", Option: "lowerdir", Err: errors.New("no layer")}
+	}
+	if (spec.Upper == "") != (spec.Work == "") {
+		return nil, &Error{Op: "fsconfig", Option: "workdir", Err: errors.New("upper and work folder go together")}
+	}
+	var first error
+	for _, way := range ways {
+		if ctx.Err() != nil {
+			return nil, &Error{Op: "fsopen", Err: context.Cause(ctx)}
+		}
+		f, err := mount(spec, way)
+		if err == nil {
+			return f, nil
+		}
+		if first == nil {
+			first = err
+		}
+		// An older kernel does not know the form of the layers. Any other
+		// refusal would be the same in another form.
+		var e *Error
+		if !errors.As(err, &e) || e.Option != "lowerdir" || e.Err != unix.EINVAL {
+			break
+		}
+	}
+	return nil, first
+}
+
+// ways are the forms in which a kernel takes layers, the best first.
+var ways = []way{
+	{"descriptors", (*config).addByDescriptor}, // Linux 6.13
+	{"names", (*config).addByName},             // Linux 6.8
+	{"list", (*config).addByList},              // before
+}
+
+type way struct {
+	name string
+	add  func(c *config, lower []*os.File, upper, work *os.File) error
+}
+
+// config is a file system that is being configured.
+type config struct {
+	fd int
+}
+
+func mount(spec Spec, way way) (_ *os.File, err error) {
+	fd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, &Error{Op: "fsopen", Err: err}
+	}
+	defer unix.Close(fd)
+	c := &config{fd: fd}
+
+	var opened []*os.File
+	defer func() {
+		for _, f := range opened {
+			f.Close()
+		}
+	}()
+	open := func(option, path string) (*os.File, error) {
+		fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, &Error{Op: "open", Option: option, Path: path, Err: err}
+		}
+		f := os.NewFile(uintptr(fd), path)
+		opened = append(opened, f)
+		return f, nil
+	}
+
+	var lower []*os.File // topmost first, as the kernel wants it
+	for _, layer := range slices.Backward(spec.Lower) {
+		f, err := open("lowerdir", layer.Path)
+		if err != nil {
+			return nil, err
+		}
+		lower = append(lower, f)
+	}
+	var upper, work *os.File
+	if spec.Upper != "" {
+		if upper, err = open("upperdir", spec.Upper); err != nil {
+			return nil, err
+		}
+		if work, err = open("workdir", spec.Work); err != nil {
+			return nil, err
+		}
+	} else if len(lower) == 1 {
+		empty, err := emptyLayer()
+		if err != nil {
+			return nil, err
+		}
+		opened = append(opened, empty)
+		lower = append(lower, empty)
+	}
+
+	// Attributes with which layers could redirect lookups or leave content out
+	// are never obeyed, whatever the kernel's defaults.
+	for _, option := range [][2]string{{"source", "overlay"}, {"metacopy", "off"}, {"redirect_dir", "nofollow"}} {
+		if err := c.setString(option[0], option[1], nil); err != nil {
+			return nil, err
+		}
+	}
+	if err := way.add(c, lower, upper, work); err != nil {
+		return nil, err
+	}
+	if err := unix.FsconfigCreate(fd); err != nil {
+		return nil, c.fail("fsconfig create", "", nil, err)
+	}
+	attrs := unix.MOUNT_ATTR_NODEV
+	if spec.ReadOnly || spec.Upper == "" {
+		attrs |= unix.MOUNT_ATTR_RDONLY
+	}
+	mnt, err := unix.Fsmount(fd, unix.FSMOUNT_CLOEXEC, attrs)
+	if err != nil {
+		return nil, c.fail("fsmount", "", nil, err)
+	}
+	return os.NewFile(uintptr(mnt), "overlay"), nil
+}
+
+func (c *config) addByDescriptor(lower []*os.File, upper, work *os.File) error {
+	for _, f := range lower {
+		if err := c.setFile("lowerdir+", f); err != nil {
+			return err
+		}
+	}
+	if upper == nil {
+		return nil
+	}
+	if err := c.setFile("upperdir", upper); err != nil {
+		return err
+	}
+	return c.setFile("workdir", work)
+}
+
+func (c *config) addByName(lower []*os.File, upper, work *os.File) error {
+	for _, f := range lower {
+		if err := c.setString("lowerdir+", procPath(f), f); err != nil {
+			return err
+		}
+	}
+	return c.addUpperByName(upper, work)
+}
+
+func (c *config) addByList(lower []*os.File, upper, work *os.File) error {
+	names := make([]string, len(lower))
+	for i, f := range lower {
+		names[i] = procPath(f)
+	}
+	if err := c.setString("lowerdir", strings.Join(names, ":"), nil); err != nil {
+		return err
+	}
+	return c.addUpperByName(upper, work)
+}
+
+func (c *config) addUpperByName(upper, work *os.File) error {
+	if upper == nil {
+		return nil
+	}
+	if err := c.setString("upperdir", procPath(upper), upper); err != nil {
+		return err
+	}
+	return c.setString("workdir", procPath(work), work)
+}
+
+// procPath names an open folder in a way that needs no escapes.
+func procPath(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
+
+func (c *config) setString(option, value string, about *os.File) error {
+	return c.fail("fsconfig", option, about, unix.FsconfigSetString(c.fd, option, value))
+}
+
+func (c *config) setFile(option string, f *os.File) error {
+	return c.fail("fsconfig", option, f, unix.FsconfigSetFd(c.fd, option, int(f.Fd())))
+}
+
+// fail adds what the kernel has to say: reading from the configuration gives
+// messages such as "e overlay: maximum fs stacking depth exceeded".
+func (c *config) fail(op, option string, about *os.File, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &Error{Op: op, Option: strings.TrimSuffix(option, "+"), Err: err}
+	if about != nil {
+		e.Path = about.Name()
+	}
+	var messages []string
+	for buf := make([]byte, 1024); ; {
+		n, err := unix.Read(c.fd, buf)
+		if err != nil || n <= 0 { // ENODATA: no more
+			break
+		}
+		text := strings.TrimSpace(string(buf[:n]))
+		if _, after, ok := strings.Cut(text, " "); ok { // "e", "w" or "i" for the level
+			text = after
+		}
+		messages = append(messages, text)
+	}
+	e.Message = strings.Join(messages, "; ")
+	return e
+}
+
+// emptyLayer returns an empty folder that exists nowhere else.
+func emptyLayer() (*os.File, error) {
+	fd, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, &Error{Op: "fsopen tmpfs", Err: err}
+	}
+	defer unix.Close(fd)
+	if err := unix.FsconfigCreate(fd); err != nil {
+		return nil, &Error{Op: "fsconfig tmpfs", Err: err}
+	}
+	mnt, err := unix.Fsmount(fd, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC)
+	if err != nil {
+		return nil, &Error{Op: "fsmount tmpfs", Err: err}
+	}
+	return os.NewFile(uintptr(mnt), "(empty layer)"), nil
+}
