@@ -92,11 +92,11 @@ type CPUStats struct {
 // MemoryStats is from memory.current, memory.peak (zero before Linux 5.19),
 // memory.stat and memory.events; sizes are in bytes.
 type MemoryStats struct {
-	Current, Peak    int64
-	Anonymous, File  int64
-	OOM, OOMKills    int64 // limit hit with nothing to reclaim; processes killed for it
-	SwapCurrent      int64
-	MajorFaultsCount int64
+	Current, Peak   int64
+	Anonymous, File int64
+	OOM, OOMKills   int64 // limit hit with nothing to reclaim; processes killed for it
+	Swap            int64 // in swap
+	MajorFaults     int64
 }
 
 // PIDsStats is from pids.current and pids.peak (zero before Linux 6.1).
@@ -106,10 +106,10 @@ type PIDsStats struct {
 
 // IOStats is a line of io.stat: one block device's traffic.
 type IOStats struct {
-	Major, Minor            uint32
-	ReadBytes, WriteBytes   int64
-	ReadOps, WriteOps       int64
-	DiscardBytes, DiscardOp int64
+	Major, Minor             uint32
+	ReadBytes, WriteBytes    int64
+	ReadOps, WriteOps        int64
+	DiscardBytes, DiscardOps int64
 }
 
 // Error tells which operation on which cgroup failed.

@@ -93,9 +93,9 @@ func isNamespace(fd int) (bool, error) {
 	return st.Type == unix.NSFS_MAGIC, nil
 }
 
-// New creates a namespace of kind Network, UTS, IPC or Cgroup that no process is in, and
-// calls setup inside it if that is not nil. When setup fails, so does New,
-// with its error. The caller closes the file, and the namespace ends with it
+// New creates a namespace of kind Network, UTS, IPC or Cgroup that no process
+// is in, and calls setup inside it, as Do does, if that is not nil. When setup
+// fails, so does New, with its error. The caller closes the file, and the namespace ends with it
 // unless a process has entered it by then or it is pinned.
 func New(kind Kind, setup func() error) (*os.File, error) {
 	switch kind {
@@ -127,8 +127,9 @@ func New(kind Kind, setup func() error) (*os.File, error) {
 
 // Do calls f on a thread inside the namespace, of kind Network, UTS, IPC or
 // Cgroup, and returns f's error. What f does on its own goroutine happens
-// there; goroutines that it starts are outside.
-// The namespace file stays the caller's.
+// there; goroutines that it starts are outside. f runs on a goroutine of its
+// own, so it must return: neither panics nor testing's FailNow reach the
+// caller. The namespace's file stays the caller's.
 func Do(ns *os.File, f func() error) error {
 	flag, err := unix.IoctlRetInt(int(ns.Fd()), unix.NS_GET_NSTYPE)
 	if err != nil {

@@ -140,7 +140,9 @@ func (r *Router) Close() error { return closeFile(r.ns) }
 // The names of what a project owns in the host's namespace. An interface's
 // name has at most 15 bytes.
 
-func hostLink(project string) string { return "ctst" + shortHash(project) }
+const hostLinkPrefix = "ctst"
+
+func hostLink(project string) string { return hostLinkPrefix + shortHash(project) }
 
 func hostTable(project string) string { return "containust-" + shortHash(project) }
 

@@ -1,52 +1,201 @@
-//go:build linux
-
 package network
 
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net"
+	"net/netip"
 	"os"
+	"path/filepath"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containust/containust/modules/core/namespace"
 )
 
-// CreateRouter makes a project's router. It needs Linux.
-func CreateRouter(ctx context.Context, spec RouterSpec) (*Router, error) {
-	return nil, unsupported("create router", spec.Project)
+// None makes a namespace with nothing but loopback. The caller closes it; the
+// namespace goes on living while a process is in it.
+func None(ctx context.Context) (*Endpoint, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &Error{Op: "create namespace", Err: err}
+	}
+	ns, err := namespace.New(namespace.Network, func() error {
+		return withHandle(func(h *netlink.Handle) error { return setUpContainer(h) })
+	})
+	if err != nil {
+		return nil, &Error{Op: "create namespace", Err: err}
+	}
+	return &Endpoint{ns: ns}, nil
 }
 
-// OpenRouter opens a project's router. It needs Linux.
-func OpenRouter(ctx context.Context, spec RouterSpec) (*Router, error) {
-	return nil, unsupported("open router", spec.Project)
-}
-
-// RemoveRouter removes a project's router. It needs Linux.
-func RemoveRouter(ctx context.Context, spec RouterSpec) error {
-	return unsupported("remove router", spec.Project)
-}
-
-// Attach makes a container's namespace. It needs Linux.
-func (r *Router) Attach(ctx context.Context, spec EndpointSpec) (*Endpoint, error) {
-	return nil, unsupported("attach", spec.Name)
-}
-
-// Detach cuts an endpoint off. It needs Linux.
-func (r *Router) Detach(ctx context.Context, name string) error {
-	return unsupported("detach", name)
-}
-
-// SetRules replaces what may pass. It needs Linux.
-func (r *Router) SetRules(ctx context.Context, rules Rules) error {
-	return unsupported("set rules", r.spec.Project)
-}
-
-// None makes a namespace with nothing but loopback. It needs Linux.
-func None(ctx context.Context) (*Endpoint, error) { return nil, unsupported("create", "") }
-
-// DialIn connects from inside a namespace. It needs Linux.
+// DialIn connects to addr from inside a network namespace: a health probe. The
+// address is an IP address and a port, a name is not looked up. The connection
+// can be used anywhere; the caller closes it. The namespace stays the
+// caller's.
 func DialIn(ctx context.Context, ns *os.File, network, addr string) (net.Conn, error) {
-	return nil, unsupported("dial", addr)
+	// A name would be resolved by the host's resolver, on goroutines that are
+	// outside the namespace.
+	if _, err := netip.ParseAddrPort(addr); err != nil {
+		return nil, &Error{Op: "dial", Target: addr, Err: err}
+	}
+	var conn net.Conn
+	err := namespace.Do(ns, func() error {
+		var err error
+		conn, err = new(net.Dialer).DialContext(ctx, network, addr)
+		return err
+	})
+	if err != nil {
+		if conn != nil {
+			err = errors.Join(err, conn.Close())
+		}
+		return nil, &Error{Op: "dial", Target: addr, Err: err}
+	}
+	return conn, nil
 }
 
-func unsupported(op, target string) error {
-	return &Error{Op: op, Target: target, Err: errors.ErrUnsupported}
+// withHandle gives f a netlink socket of the calling thread's namespace.
+func withHandle(f func(*netlink.Handle) error) error {
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return &Error{Op: "open netlink socket", Err: err}
+	}
+	defer h.Close()
+	return f(h)
 }
+
+// setUpContainer prepares what every container's namespace has, before its
+// interface comes.
+func setUpContainer(h *netlink.Handle) error {
+	settings := []sysctl{
+		// So that port 80 and ping need no capability: ip-sysctl.rst.
+		{"net/ipv4/ip_unprivileged_port_start", "0"},
+		{"net/ipv4/ping_group_range", "0 2147483647"},
+	}
+	if hasIPv6() {
+		settings = append(settings,
+			// The address is ours by configuration: no seconds of duplicate
+			// address detection, no router to solicit, no link-local address.
+			sysctl{"net/ipv6/conf/all/disable_ipv6", "0"},
+			sysctl{"net/ipv6/conf/default/accept_dad", "0"},
+			sysctl{"net/ipv6/conf/default/accept_ra", "0"},
+			sysctl{"net/ipv6/conf/default/addr_gen_mode", "1"},
+		)
+	}
+	if err := setSysctls(settings...); err != nil {
+		return err
+	}
+	return setLinkUp(h, "lo")
+}
+
+// sysctl is a kernel setting; the path is relative to /proc/sys.
+type sysctl struct{ path, value string }
+
+// setSysctls writes settings of the calling thread's namespace.
+func setSysctls(settings ...sysctl) error {
+	for _, s := range settings {
+		// /proc/sys/net shows the namespace of the thread that looks.
+		f, err := os.OpenFile(filepath.Join("/proc/sys", s.path), os.O_WRONLY, 0)
+		if err != nil {
+			return &Error{Op: "set", Target: s.path, Err: err}
+		}
+		_, err = f.WriteString(s.value)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return &Error{Op: "set", Target: s.path, Err: err}
+		}
+	}
+	return nil
+}
+
+// hasIPv6 is false on a kernel without IPv6, or booted with ipv6.disable=1.
+func hasIPv6() bool {
+	_, err := os.Stat("/proc/sys/net/ipv6")
+	return err == nil
+}
+
+func setLinkUp(h *netlink.Handle, name string) error {
+	link, err := h.LinkByName(name)
+	if err != nil {
+		return &Error{Op: "find interface", Target: name, Err: err}
+	}
+	if err := h.LinkSetUp(link); err != nil {
+		return &Error{Op: "set up interface", Target: name, Err: err}
+	}
+	return nil
+}
+
+// deleteLink deletes an interface, and with it its peer. None there is not an
+// error.
+func deleteLink(h *netlink.Handle, name string) error {
+	link, err := h.LinkByName(name)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return nil
+	}
+	if err == nil {
+		err = h.LinkDel(link)
+	}
+	// ENODEV: it went by itself, with the namespace of its peer.
+	if err != nil && !errors.Is(err, unix.ENODEV) {
+		return &Error{Op: "delete interface", Target: name, Err: err}
+	}
+	return nil
+}
+
+// hostPrefix is the address as the prefix of itself alone.
+func hostPrefix(a netip.Addr) *net.IPNet {
+	return &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen(), a.BitLen())}
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// port is one end of a veth pair and how it is reached and reaches on.
+type port struct {
+	link      netlink.Link
+	addresses []netip.Addr
+	neighbors []neighbor
+	routes    []netlink.Route // LinkIndex is filled in
+}
+
+// neighbor is who is at the other end.
+type neighbor struct {
+	addr netip.Addr
+	mac  net.HardwareAddr
+}
+
+// configure brings a port to life. Everything is told, so that nothing has to
+// be found out: no ARP, no neighbour discovery, no duplicate detection.
+func configure(h *netlink.Handle, p port) error {
+	name, index := p.link.Attrs().Name, p.link.Attrs().Index
+	for _, a := range p.addresses {
+		addr := &netlink.Addr{IPNet: hostPrefix(a)}
+		if a.Is6() {
+			addr.Flags = unix.IFA_F_NODAD
+		}
+		if err := h.AddrAdd(p.link, addr); err != nil {
+			return &Error{Op: "add address " + a.String() + " to", Target: name, Err: err}
+		}
+	}
+	if err := h.LinkSetUp(p.link); err != nil {
+		return &Error{Op: "set up interface", Target: name, Err: err}
+	}
+	for _, n := range p.neighbors {
+		if err := h.NeighSet(&netlink.Neigh{
+			LinkIndex: index, State: netlink.NUD_PERMANENT, IP: n.addr.AsSlice(), HardwareAddr: n.mac,
+		}); err != nil {
+			return &Error{Op: "add neighbour " + n.addr.String() + " to", Target: name, Err: err}
+		}
+	}
+	for _, route := range p.routes {
+		route.LinkIndex = index
+		if err := h.RouteAdd(&route); err != nil {
+			return &Error{Op: "add route to " + route.Dst.String() + " to", Target: name, Err: err}
+		}
+	}
+	return nil
+}
+
+// notExist tells whether a pinned namespace is missing.
+func notExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

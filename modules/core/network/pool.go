@@ -9,18 +9,26 @@ import (
 	"slices"
 )
 
-// Pool is a project's addresses: a /24 of 10.87.0.0/16 and a /64 of the unique
-// local IPv6 range (RFC 4193).
+// Pool is a project's addresses: a /24 of 10.87.0.0/16, or where that is taken
+// of 172.27.0.0/16 or 192.168.0.0/16, and a /64 of the unique local IPv6 range
+// (RFC 4193).
 type Pool struct {
 	IPv4 netip.Prefix `json:"ipv4"`
 	IPv6 netip.Prefix `json:"ipv6"`
 }
 
-// poolRange is where projects' pools are: poolCount of them, a /24 each.
-var poolRange = netip.MustParsePrefix("10.87.0.0/16")
+// poolRanges are where projects' pools are: poolsPerRange in each.
+var poolRanges = [...]netip.Prefix{
+	netip.MustParsePrefix("10.87.0.0/16"),
+	netip.MustParsePrefix("172.27.0.0/16"),
+	netip.MustParsePrefix("192.168.0.0/16"),
+}
 
 const (
-	poolCount     = 256
+	poolBits4     = 24
+	poolBits6     = 64
+	poolsPerRange = 256
+	poolCount     = len(poolRanges) * poolsPerRange
 	firstEndpoint = 10 // host numbers below are for the router's own use
 	lastEndpoint  = 254
 )
@@ -30,15 +38,15 @@ const (
 // the same one again.
 func poolAt(project string, i int) Pool {
 	sum := sha256.Sum256([]byte(project))
-	v4 := poolRange.Addr().As4()
-	v4[2] = byte(int(sum[0]) + i)
+	v4 := poolRanges[i/poolsPerRange].Addr().As4()
+	v4[2] = byte(int(sum[0]) + i) // wraps around within the range
 	// fd, 40 bits of global id, 16 of subnet.
 	var v6 [16]byte
 	v6[0] = 0xfd
 	copy(v6[1:8], sum[1:8])
 	return Pool{
-		IPv4: netip.PrefixFrom(netip.AddrFrom4(v4), 24),
-		IPv6: netip.PrefixFrom(netip.AddrFrom16(v6), 64),
+		IPv4: netip.PrefixFrom(netip.AddrFrom4(v4), poolBits4),
+		IPv6: netip.PrefixFrom(netip.AddrFrom16(v6), poolBits6),
 	}
 }
 
@@ -54,6 +62,11 @@ func (p Pool) at(n int) Addresses {
 	binary.BigEndian.PutUint16(v4[2:], binary.BigEndian.Uint16(v4[2:])+uint16(n))
 	binary.BigEndian.PutUint16(v6[14:], uint16(n))
 	return Addresses{IPv4: netip.AddrFrom4(v4), IPv6: netip.AddrFrom16(v6)}
+}
+
+func (p Pool) valid() bool {
+	return p.IPv4.IsValid() && p.IPv4.Addr().Is4() && p.IPv4.Bits() == poolBits4 && p.IPv4 == p.IPv4.Masked() &&
+		p.IPv6.IsValid() && p.IPv6.Addr().Is6() && p.IPv6.Bits() == poolBits6 && p.IPv6 == p.IPv6.Masked()
 }
 
 // Contains tells whether both addresses are an endpoint's of this pool.

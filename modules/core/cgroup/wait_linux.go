@@ -1,0 +1,63 @@
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// waitFor waits until a value of cgroup.events is what is wanted. The kernel
+// reports each change as a modification (cgroup-v2.rst, "cgroup.events"), which
+// inotify brings through the runtime's poller: no thread waits.
+func (g *Cgroup) waitFor(ctx context.Context, key string, want bool) (err error) {
+	failed := func(err error) error { return &Error{Op: "wait for " + key, Path: g.path, Err: err} }
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return failed(err)
+	}
+	events := os.NewFile(uintptr(fd), "inotify")
+	defer func() { err = errors.Join(err, events.Close()) }()
+	_, err = unix.InotifyAddWatch(fd, filepath.Join(g.path, "cgroup.events"), unix.IN_MODIFY|unix.IN_DELETE_SELF)
+	if errors.Is(err, unix.ENOENT) {
+		return g.gone(key, failed(err))
+	}
+	if err != nil {
+		return failed(err)
+	}
+	stop := context.AfterFunc(ctx, func() {
+		// Ends the read below. It cannot fail on a descriptor of the poller.
+		_ = events.SetReadDeadline(time.Unix(1, 0))
+	})
+	defer stop()
+	buffer := make([]byte, 4096)
+	for {
+		// Watch first, then look: a change in between is not lost.
+		now, err := g.event(key)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
+			return g.gone(key, err)
+		}
+		if err != nil || now == want {
+			return err
+		}
+		if _, err := events.Read(buffer); err != nil {
+			if ctx.Err() != nil {
+				err = ctx.Err()
+			}
+			return failed(err)
+		}
+	}
+}
+
+// gone is what waiting ends with when the cgroup is removed: it is empty then,
+// and never becomes frozen.
+func (g *Cgroup) gone(key string, err error) error {
+	if key == "populated" {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,304 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containust/containust/modules/core/namespace"
+)
+
+// routerTable is the tables' name in the router's namespace, one for each
+// family, replaced in one transaction.
+const routerTable = "containust"
+
+// SetRules replaces everything that may pass: in the router, and for exposed
+// ports and the way outside on the host. Connections that the rules no longer
+// allow end. A host port that is taken is a *PortInUseError, another exposure
+// that cannot be is an *ExposeError; nothing has changed then. Called again
+// with the same rules it restores what others removed, such as by
+// "nft flush ruleset".
+func (r *Router) SetRules(ctx context.Context, rules Rules) (err error) {
+	defer func() {
+		if err != nil {
+			err = &Error{Op: "set rules", Target: r.spec.Project, Err: err}
+		}
+	}()
+	if err := rules.check(r.pool); err != nil {
+		return err
+	}
+	reg, err := openRegistry(ctx, r.spec.Registry)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, reg.unlock()) }()
+	before := reg.projects[r.spec.Project]
+	ports, err := checkPorts(ctx, reg, r.spec.Project, rules.Expose)
+	if err != nil {
+		return err
+	}
+
+	after := registryEntry{Pin: r.spec.Pin, Pool: r.pool, Ports: ports}
+	if after.Boot, err = bootID(); err != nil {
+		return err
+	}
+	var relays []string
+	if rules.needForwarding() {
+		if relays, err = relayInterfaces(); err != nil {
+			return err
+		}
+		if after.Forwarding, err = mustForward(reg, relays); err != nil {
+			return err
+		}
+	}
+	// The registry first, and with both: a crash may leave an entry too much,
+	// never one too few.
+	both := after
+	both.Ports = union(before.Ports, after.Ports)
+	both.Forwarding = union(before.Forwarding, after.Forwarding)
+	reg.projects[r.spec.Project] = both
+	if err := reg.save(); err != nil {
+		return err
+	}
+	if err := r.replaceRouterRules(rules); err != nil {
+		return err
+	}
+	if err := r.replaceHostRules(rules, after.Forwarding); err != nil {
+		return err
+	}
+	if err := r.setWayOut(rules.needForwarding(), after.Forwarding); err != nil {
+		return err
+	}
+	unneeded := slices.DeleteFunc(slices.Clone(before.Forwarding), func(link string) bool {
+		return slices.Contains(after.Forwarding, link)
+	})
+	if err := stopForwarding(reg, r.spec.Project, unneeded); err != nil {
+		return err
+	}
+	reg.projects[r.spec.Project] = after
+	return reg.save()
+}
+
+// check finds what makes the rules meaningless.
+func (r Rules) check(pool Pool) error {
+	byName := make(map[string]EndpointSpec, len(r.Endpoints))
+	byAddress := make(map[netip.Addr]string, len(r.Endpoints))
+	for _, e := range r.Endpoints {
+		if err := pool.check(e); err != nil {
+			return fmt.Errorf("endpoint %q: %w", e.Name, err)
+		}
+		if _, ok := byName[e.Name]; ok {
+			return fmt.Errorf("endpoint %q is there twice", e.Name)
+		}
+		if other, ok := byAddress[e.IPv4]; ok {
+			return fmt.Errorf("endpoints %q and %q have the same address %s", other, e.Name, e.IPv4)
+		}
+		byName[e.Name], byAddress[e.IPv4] = e, e.Name
+	}
+	for _, link := range r.Links {
+		for _, name := range []string{link.From, link.To} {
+			if _, ok := byName[name]; !ok {
+				return fmt.Errorf("link from %q to %q: no endpoint %q", link.From, link.To, name)
+			}
+		}
+	}
+	for i, e := range r.Expose {
+		if err := e.check(); err != nil {
+			return &ExposeError{Exposure: e, Err: err}
+		}
+		if _, ok := byName[e.Endpoint]; !ok {
+			return &ExposeError{Exposure: e, Err: fmt.Errorf("no endpoint %q", e.Endpoint)}
+		}
+		for _, other := range r.Expose[:i] {
+			if e.hostPort().conflicts(other.hostPort()) {
+				return &ExposeError{Exposure: e, Err: fmt.Errorf("exposed twice, for %q and %q", other.Endpoint, e.Endpoint)}
+			}
+		}
+	}
+	return nil
+}
+
+func (r Rules) endpoint(name string) EndpointSpec {
+	i := slices.IndexFunc(r.Endpoints, func(e EndpointSpec) bool { return e.Name == name })
+	return r.Endpoints[i]
+}
+
+// needForwarding tells whether the host must pass packets between the router
+// and its other interfaces.
+func (r Rules) needForwarding() bool {
+	return slices.ContainsFunc(r.Endpoints, func(e EndpointSpec) bool { return !e.Offline }) ||
+		slices.ContainsFunc(r.Expose, func(e Exposure) bool { return !e.Address.IsLoopback() })
+}
+
+// replaceRouterRules puts the rules into the router's namespace.
+func (r *Router) replaceRouterRules(rules Rules) error {
+	return namespace.Do(r.ns, func() error {
+		t, err := begin()
+		if err != nil {
+			return err
+		}
+		r.familyRules(t, family4, rules)
+		if hasIPv6() {
+			r.familyRules(t, family6, rules)
+		}
+		return t.commit()
+	})
+}
+
+// familyRules writes the router's table of one family. With nft(8):
+//
+//	chain prerouting { type filter hook prerouting priority raw; policy drop;
+//		iifname . ip saddr @sources accept
+//		iifname "lo" accept
+//		iifname "uplink" ip saddr != <pool> accept        # IPv4
+//		iifname "uplink" ip saddr <gateway> accept        # IPv4
+//	}
+//	chain forward { type filter hook forward priority filter; policy drop;
+//		ct state invalid drop
+//		iifname "uplink" goto edge                        # IPv4
+//		oifname "uplink" goto edge                        # IPv4
+//		ct original ip saddr . ct original ip daddr @links accept
+//		reject with icmp admin-prohibited
+//	}
+//	chain edge {
+//		ct original ip daddr . ct protocol . ct original proto-dst @exposed accept
+//		ct original ip saddr @outside accept
+//		iifname != "uplink" reject with icmp admin-prohibited
+//		drop
+//	}
+//	chain input { type filter hook input priority filter; policy drop; iifname "lo" accept }
+//
+// The links are compared with what the connection began with, so that answers
+// pass, and nothing passes any more when its link is gone. What a container may
+// not do is refused rather than dropped: it learns at once, and no secret.
+func (r *Router) familyRules(t *transaction, f family, rules Rules) {
+	table := t.table(f.table, routerTable)
+	address := func(a Addresses) []byte {
+		if f.table == nftables.TableFamilyIPv4 {
+			return a.IPv4.AsSlice()
+		}
+		return a.IPv6.AsSlice()
+	}
+	var sources, links [][]byte
+	for _, e := range rules.Endpoints {
+		sources = append(sources, slices.Concat(ifname(endpointLink(e.Name)), address(e.Addresses)))
+	}
+	for _, l := range rules.Links {
+		from, to := rules.endpoint(l.From), rules.endpoint(l.To)
+		key := slices.Concat(address(from.Addresses), address(to.Addresses))
+		if !slices.ContainsFunc(links, func(k []byte) bool { return slices.Equal(k, key) }) {
+			links = append(links, key)
+		}
+	}
+	sourceSet := t.set(table, "sources", sources, nftables.TypeIFName, f.address)
+	linkSet := t.set(table, "links", links, f.address, f.address)
+
+	prerouting := t.chain(table, "prerouting", nftables.ChainTypeFilter,
+		nftables.ChainHookPrerouting, nftables.ChainPriorityRaw, nftables.ChainPolicyDrop)
+	const ifnameWords = unix.IFNAMSIZ / 4
+	t.rule(prerouting, exprs{
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: firstRegister},
+		f.addressAt(f.source, firstRegister+ifnameWords),
+	}, in(sourceSet), accept())
+	t.rule(prerouting, iifname("lo"), accept())
+
+	forward := t.chain(table, "forward", nftables.ChainTypeFilter,
+		nftables.ChainHookForward, nftables.ChainPriorityFilter, nftables.ChainPolicyDrop)
+	t.rule(forward, ctState(expr.CtStateBitINVALID), drop())
+	if f.table == nftables.TableFamilyIPv4 {
+		pool := ipNet(r.pool.IPv4)
+		t.rule(prerouting, iifname(uplink), f.prefixed(f.source, pool.IP, pool.Mask, unequal), accept())
+		t.rule(prerouting, iifname(uplink), exprs{
+			f.addressAt(f.source, firstRegister), equal(r.pool.Gateway().IPv4.AsSlice()),
+		}, accept())
+		edge := r.edgeRules(t, table, rules)
+		t.rule(forward, iifname(uplink), goTo(edge))
+		t.rule(forward, oifname(uplink), goTo(edge))
+	}
+	t.rule(forward, exprs{
+		original(expr.CtKeySRC, firstRegister), original(expr.CtKeyDST, firstRegister+f.words()),
+	}, in(linkSet), accept())
+	t.rule(forward, f.refuse())
+
+	input := t.chain(table, "input", nftables.ChainTypeFilter,
+		nftables.ChainHookInput, nftables.ChainPriorityFilter, nftables.ChainPolicyDrop)
+	t.rule(input, iifname("lo"), accept())
+}
+
+// edgeRules writes the chain of what comes from the host or goes to it.
+func (r *Router) edgeRules(t *transaction, table *nftables.Table, rules Rules) *nftables.Chain {
+	var exposed, outside [][]byte
+	for _, e := range rules.Expose {
+		key := slices.Concat(rules.endpoint(e.Endpoint).IPv4.AsSlice(), padded([]byte{e.protocol()}), padded(bigEndian(e.Port)))
+		// Two host ports may lead to one port.
+		if !slices.ContainsFunc(exposed, func(k []byte) bool { return slices.Equal(k, key) }) {
+			exposed = append(exposed, key)
+		}
+	}
+	for _, e := range rules.Endpoints {
+		if !e.Offline {
+			outside = append(outside, e.IPv4.AsSlice())
+		}
+	}
+	exposedSet := t.set(table, "exposed", exposed, nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService)
+	outsideSet := t.set(table, "outside", outside, nftables.TypeIPAddr)
+	edge := t.conn.AddChain(&nftables.Chain{Table: table, Name: "edge"})
+	t.rule(edge, exprs{
+		original(expr.CtKeyDST, firstRegister),
+		&expr.Ct{Key: expr.CtKeyPROTOCOL, Register: firstRegister + 1},
+		original(expr.CtKeyPROTODST, firstRegister+2),
+	}, in(exposedSet), accept())
+	t.rule(edge, exprs{original(expr.CtKeySRC, firstRegister)}, in(outsideSet), accept())
+	t.rule(edge, notIifname(uplink), family4.refuse())
+	t.rule(edge, drop())
+	return edge
+}
+
+// setWayOut gives the router a default route through the host, or takes it
+// away, and has the host pass what comes from there.
+func (r *Router) setWayOut(open bool, forwarding []string) error {
+	route := netlink.Route{
+		Dst: ipNet(netip.PrefixFrom(netip.IPv4Unspecified(), 0)),
+		Gw:  r.pool.Gateway().IPv4.AsSlice(), Flags: int(netlink.FLAG_ONLINK),
+	}
+	err := namespace.Do(r.ns, func() error {
+		return withHandle(func(h *netlink.Handle) error {
+			link, err := h.LinkByName(uplink)
+			if err != nil {
+				return &Error{Op: "find interface", Target: uplink, Err: err}
+			}
+			route.LinkIndex = link.Attrs().Index
+			if open {
+				err = h.RouteReplace(&route)
+			} else if err = h.RouteDel(&route); errors.Is(err, unix.ESRCH) {
+				err = nil
+			}
+			if err != nil {
+				return &Error{Op: "set default route of", Target: uplink, Err: err}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return startForwarding(hostLink(r.spec.Project), open, forwarding)
+}
+
+// union returns what is in a or b.
+func union[T comparable](a, b []T) []T {
+	out := slices.Clone(a)
+	for _, x := range b {
+		if !slices.Contains(out, x) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
