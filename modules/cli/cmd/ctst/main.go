@@ -1,0 +1,19 @@
+// Command ctst runs containers from one declarative file. See ctst --help, and
+// package command for what each command does.
+//
+// It builds everywhere; deploying needs Linux 5.14 and root.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/containust/containust/modules/cli/internal/command"
+)
+
+func main() {
+	os.Exit(command.Main(context.Background(), command.IO{
+		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		LookupEnv: os.LookupEnv,
+	}))
+}

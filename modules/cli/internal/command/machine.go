@@ -1,0 +1,174 @@
+package command
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/containust/containust/modules/cli/internal/render"
+	"github.com/containust/containust/modules/sdk"
+	"github.com/containust/containust/modules/sdk/native"
+)
+
+// workDir is the folder that relative paths of the command line belong to.
+func workDir(dir string) (string, error) {
+	if dir == "" {
+		return os.Getwd()
+	}
+	return filepath.Abs(dir)
+}
+
+func newDoctor(a *app) *cobra.Command {
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check whether this machine can run components",
+		Long: `doctor checks everything that components need from this machine, and says how to
+mend what is missing. It changes nothing.`,
+		Example: examples("ctst doctor", "ctst doctor --json"),
+		Args:    arguments(0, 0, "no argument"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			missing := false
+			checks := []render.Check{}
+			for _, r := range native.Check(cmd.Context()) {
+				check := render.Check{Name: r.Name, OK: r.Err == nil}
+				if r.Err != nil {
+					missing = true
+					check.Err, check.Mend = r.Err.Error(), r.Mend
+				}
+				checks = append(checks, check)
+			}
+			var err error
+			if asJSON {
+				err = a.json(checks)
+			} else {
+				err = render.Checks(a.Stdout, checks, a.style(a.Stdout))
+			}
+			if err == nil && missing {
+				return &exitError{code: codeUnsupported}
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "a JSON array")
+	return cmd
+}
+
+// version describes the program.
+type version struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision,omitempty"`
+	Modified bool   `json:"modified,omitempty"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+func readVersion() version {
+	v := version{Version: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	if info.Main.Version != "" {
+		v.Version = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			v.Revision = s.Value
+		case "vcs.modified":
+			v.Modified = s.Value == "true"
+		}
+	}
+	return v
+}
+
+func (v version) String() string {
+	text := "ctst " + v.Version
+	if v.Revision != "" {
+		text += " " + v.Revision[:min(12, len(v.Revision))]
+		if v.Modified {
+			text += " (modified)"
+		}
+	}
+	return text + "  " + v.Platform + "  " + v.Go
+}
+
+func newVersion(a *app) *cobra.Command {
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version",
+		Long:    "version prints the version, the revision it was built from, and the platform.",
+		Example: examples("ctst version", "ctst version --json"),
+		Args:    arguments(0, 0, "no argument"),
+		RunE: func(_ *cobra.Command, _ []string) error {
+			if asJSON {
+				return a.json(readVersion())
+			}
+			_, err := fmt.Fprintln(a.Stdout, readVersion())
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "a JSON object")
+	return cmd
+}
+
+func newCompletion(a *app) *cobra.Command {
+	shells := map[string]func(root *cobra.Command) error{
+		"bash":       func(root *cobra.Command) error { return root.GenBashCompletionV2(a.Stdout, true) },
+		"zsh":        func(root *cobra.Command) error { return root.GenZshCompletion(a.Stdout) },
+		"fish":       func(root *cobra.Command) error { return root.GenFishCompletion(a.Stdout, true) },
+		"powershell": func(root *cobra.Command) error { return root.GenPowerShellCompletionWithDesc(a.Stdout) },
+	}
+	names := []string{"bash", "zsh", "fish", "powershell"}
+	return &cobra.Command{
+		Use:   "completion SHELL",
+		Short: "Print the completion script for a shell",
+		Long:  "completion prints the script that completes commands, flags and component names in bash, zsh, fish or powershell.",
+		Example: examples(
+			"source <(ctst completion bash)",
+			"ctst completion zsh > \"${fpath[1]}/_ctst\"",
+			"ctst completion fish > ~/.config/fish/completions/ctst.fish",
+		),
+		ValidArgs: names,
+		Args:      arguments(1, 1, "bash, zsh, fish or powershell"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			write, ok := shells[args[0]]
+			if !ok {
+				return usage("no completion for %q: there is bash, zsh, fish and powershell", args[0])
+			}
+			return write(cmd.Root())
+		},
+	}
+}
+
+// newGuard and newSupervise are what a running project's own processes are
+// started as; nobody types them.
+func newGuard() *cobra.Command {
+	return &cobra.Command{
+		Use: "guard STATEDIR", Hidden: true,
+		Short: "Be a project's guardian",
+		Args:  arguments(1, 1, "a state folder"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			self, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			return sdk.Guard(cmd.Context(), args[0], []string{self, "supervise", args[0]})
+		},
+	}
+}
+
+func newSupervise() *cobra.Command {
+	return &cobra.Command{
+		Use: "supervise STATEDIR", Hidden: true,
+		Short: "Be a project's supervisor",
+		Args:  arguments(1, 1, "a state folder"),
+		RunE:  func(cmd *cobra.Command, args []string) error { return sdk.Supervise(cmd.Context(), args[0]) },
+	}
+}
