@@ -13,6 +13,7 @@
 package scanner
 
 import (
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -32,6 +33,8 @@ type Scanner struct {
 	comments []token.Comment
 	found    diag.List
 	broken   map[int]bool
+
+	swallowed int
 }
 
 const byteOrderMark = "\uFEFF"
@@ -268,3 +271,45 @@ func isLetter(c byte) bool {
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 func isWord(c byte) bool { return isLetter(c) || isDigit(c) }
+
+// Ahead returns the text from the next token on, without taking anything.
+func (s *Scanner) Ahead() string {
+	rest := s.src[s.pos.Offset:]
+	for rest != "" {
+		switch {
+		case rest[0] == ' ' || rest[0] == '\t' || rest[0] == '\r' || rest[0] == '\n':
+			rest = rest[1:]
+			continue
+		case rest[0] == '#' || strings.HasPrefix(rest, "//"):
+			if end := strings.IndexByte(rest, '\n'); end >= 0 {
+				rest = rest[end:]
+				continue
+			}
+		case strings.HasPrefix(rest, "/*"):
+			if end := strings.Index(rest[2:], "*/"); end >= 0 {
+				rest = rest[end+4:]
+				continue
+			}
+		default:
+			return rest
+		}
+		return ""
+	}
+	return rest
+}
+
+// Word goes on to the end of the word without quotes that a token has just
+// started, such as tar://x.tar, and returns the whole word.
+func (s *Scanner) Word(start token.Pos) (text string, end token.Pos) {
+	for s.pos.Offset < len(s.src) && !strings.ContainsRune(" \t\r\n,]})\"'`#", rune(s.src[s.pos.Offset])) {
+		s.step()
+	}
+	return s.src[start.Offset:s.pos.Offset], s.pos
+}
+
+// Swallowed returns how many strings were found without their end, each of
+// which may have hidden brackets.
+func (s *Scanner) Swallowed() int { return s.swallowed }
+
+// GaveUp tells whether the file had too many errors to be read to its end.
+func (s *Scanner) GaveUp() bool { return len(s.found) >= MaxErrors }

@@ -80,6 +80,7 @@ func (s *Scanner) simple(quote rune) token.Token {
 			s.broken[t.Start.Line] = true
 			s.reportRange(diag.UnclosedString, t.Start, opened, "a string that is not closed on its line", "",
 				`Add the closing ". Text of several lines stands between """ and """.`)
+			s.swallowed++
 			t.Kind, t.Parts = token.Invalid, nil
 			break
 		}
@@ -191,6 +192,9 @@ func (s *Scanner) interpolation(parts []token.Part, quote rune) []token.Part {
 				s.nestedInterpolation(start)
 				return append(parts, token.Part{Interpolation: true, Start: start, End: s.pos})
 			}
+			if text.Len() == 0 {
+				s.emptyInterpolation(start)
+			}
 			return append(parts, token.Part{Interpolation: true, Text: text.String(), Start: start, End: s.pos})
 		case c == '\\':
 			s.escape(&text)
@@ -204,10 +208,15 @@ func (s *Scanner) interpolation(parts []token.Part, quote rune) []token.Part {
 }
 
 func (s *Scanner) unclosedInterpolation(start token.Pos) {
+	s.swallowed++
 	end := start
 	end.Offset += 2
 	end.Column += 2
 	s.reportRange(diag.BadInterpolation, start, end, "a ${ that is never closed", "write $${ for the text ${", "A reference ends with }: ${env.HOME}.")
+}
+
+func (s *Scanner) emptyInterpolation(start token.Pos) {
+	s.report(diag.BadInterpolation, start, "an empty ${}", "write $${} for the text ${}", "References are ${env.NAME}, ${param.name}, ${let.name}, ${secret.name}, ${self.name} and ${component.host}.")
 }
 
 func (s *Scanner) nestedInterpolation(start token.Pos) {
@@ -223,6 +232,7 @@ func (s *Scanner) raw() token.Token {
 	opened := s.pos
 	length := strings.Index(s.src[s.pos.Offset:], `"""`)
 	if length < 0 {
+		s.swallowed++
 		s.reportRange(diag.UnclosedString, t.Start, opened, `a """ string that is never closed`, `add """ where it ends`, "")
 		for s.pos.Offset < len(s.src) {
 			s.step()
@@ -294,6 +304,9 @@ func (s *Scanner) rawInterpolation(end int) token.Part {
 	inside := s.src[start.Offset+2 : start.Offset+length]
 	for s.pos.Offset <= start.Offset+length {
 		s.step()
+	}
+	if inside == "" {
+		s.emptyInterpolation(start)
 	}
 	if strings.Contains(inside, "${") {
 		s.nestedInterpolation(start)

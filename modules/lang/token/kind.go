@@ -90,7 +90,7 @@ type Token struct {
 }
 
 // Part is a piece of a string: text with its escapes replaced, or the inside
-// of one ${…}.
+// of one ${…}. An empty inside has been reported by the scanner.
 type Part struct {
 	Interpolation bool
 	Text          string

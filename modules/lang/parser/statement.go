@@ -1,0 +1,460 @@
+package parser
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/containust/containust/modules/lang/ast"
+	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/lang/token"
+)
+
+// statement reads one statement, or reports why there is none and goes to the
+// next. It always takes a token.
+func (p *parser) statement() ast.Statement {
+	start := p.tok.Start
+	switch p.statementKind() {
+	case token.IMPORT:
+		return p.importStatement(start)
+	case token.LET:
+		return p.let(start)
+	case token.COMPONENT:
+		return p.component(start)
+	case token.CONNECT:
+		return p.connect(start)
+	case token.EXPOSE:
+		return p.expose(start)
+	}
+	p.skipToStatement()
+	return nil
+}
+
+// habits are the words for a statement in other languages.
+var habits = map[string]token.Kind{
+	"service": token.COMPONENT, "container": token.COMPONENT, "resource": token.COMPONENT, "app": token.COMPONENT, "template": token.COMPONENT,
+	"link": token.CONNECT, "depends_on": token.CONNECT, "publish": token.EXPOSE, "include": token.IMPORT, "use": token.IMPORT,
+	"var": token.LET, "variable": token.LET, "const": token.LET, "locals": token.LET,
+}
+
+// statementKind returns which statement starts here, after reporting a word
+// that only means it. EOF stands for none, which is reported.
+func (p *parser) statementKind() token.Kind {
+	if p.tok.Kind.Statement() {
+		return p.tok.Kind
+	}
+	switch p.tok.Kind {
+	case token.Ident:
+	case token.RightBrace, token.RightBracket, token.RightParen:
+		p.report(diag.StrayBracket, p.here(), fmt.Sprintf("unexpected %q", p.tok.Kind.String()), "nothing is open here",
+			"Remove it, or look above for one that closes too early.")
+		p.next()
+		return p.lost()
+	default:
+		p.expected("a statement", statementsDetail)
+		return p.lost()
+	}
+	word := p.tok.Text
+	upper := strings.ToUpper(word)
+	if kind := token.Lookup(upper); kind.Statement() && !p.assignAhead() {
+		p.report(diag.LowerCaseKeyword, p.here(), "keywords are written in upper case", fmt.Sprintf("write %q", upper), "")
+		return kind
+	}
+	if p.assignAhead() || strings.HasPrefix(p.scanner.Ahead(), ":") {
+		p.report(diag.PropertyOutside, p.here(), fmt.Sprintf("%q stands outside of a component", word), "",
+			"Properties belong between the { and } of a COMPONENT; maybe a } above closes it too early.")
+		return p.lost()
+	}
+	kind := habits[strings.ToLower(word)]
+	if kind == token.EOF {
+		kind = token.Lookup(diag.Nearest(upper, statementKeywords()))
+	}
+	if kind.Statement() {
+		p.report(diag.UnknownStatement, p.here(), fmt.Sprintf("unknown statement %q", word), fmt.Sprintf("did you mean %q?", kind.String()), "")
+		return kind
+	}
+	p.report(diag.UnknownStatement, p.here(), fmt.Sprintf("unknown statement %q", word), "", statementsDetail)
+	return p.lost()
+}
+
+const statementsDetail = "The statements are IMPORT, LET, COMPONENT, CONNECT and EXPOSE."
+
+func statementKeywords() []string {
+	return []string{"IMPORT", "LET", "COMPONENT", "CONNECT", "EXPOSE"}
+}
+
+// lost notes that a statement could not be read.
+func (p *parser) lost() token.Kind {
+	p.file.Incomplete = true
+	return token.EOF
+}
+
+// skipToStatement goes to the next keyword that starts a statement.
+func (p *parser) skipToStatement() {
+	for p.tok.Kind != token.EOF && !p.atStatement() {
+		p.next()
+	}
+}
+
+// atStatement tells whether a statement starts here: a key may be a keyword.
+func (p *parser) atStatement() bool { return p.tok.Kind.Statement() && !p.assignAhead() }
+
+// assignAhead tells whether the token behind the current one is = or +=.
+func (p *parser) assignAhead() bool {
+	ahead := p.scanner.Ahead()
+	return strings.HasPrefix(ahead, "=") && !strings.HasPrefix(ahead, "=>") || strings.HasPrefix(ahead, "+=")
+}
+
+func (p *parser) importStatement(start token.Pos) ast.Statement {
+	p.next()
+	s := &ast.Import{}
+	switch {
+	case p.tok.Kind == token.String:
+		s.Path = p.stringValue()
+	case p.tok.Kind == token.Ident || p.tok.Kind == token.Dot || p.tok.Kind == token.Slash:
+		s.Path = p.bareText()
+	default:
+		p.expected("the path of a file in quotes", "")
+		p.lost()
+		p.skipToStatement()
+		return nil
+	}
+	if p.keyword(token.AS) {
+		if name, ok := p.ident("a name for the import"); ok {
+			s.Alias = &name
+		} else {
+			p.lost()
+		}
+	}
+	s.Range = p.from(start)
+	return s
+}
+
+func (p *parser) let(start token.Pos) ast.Statement {
+	p.next()
+	s := &ast.Let{}
+	name, ok := p.ident("a name")
+	if !ok {
+		p.lost()
+		p.skipToStatement()
+		return nil
+	}
+	s.Name = name
+	p.assign(false)
+	s.Value = p.value("LET " + name.Name)
+	s.Range = p.from(start)
+	return s
+}
+
+func (p *parser) component(start token.Pos) ast.Statement {
+	p.next()
+	c := &ast.Component{}
+	name, ok := p.ident("the component's name")
+	if !ok {
+		p.lost()
+		if p.tok.Kind != token.LeftBrace {
+			p.skipToStatement()
+			return nil
+		}
+	}
+	c.Names = append(c.Names, name)
+	for p.tok.Kind == token.Comma {
+		p.next()
+		if p.tok.Kind != token.Ident && p.tok.Kind != token.String {
+			p.expected("another component's name", "")
+			break
+		}
+		if name, ok := p.ident("another component's name"); ok {
+			c.Names = append(c.Names, name)
+		}
+	}
+	if p.tok.Kind == token.LeftParen {
+		if len(c.Names) > 1 {
+			p.report(diag.UnexpectedToken, p.here(), "several components with one parameter list", "", "Define one template, and copy it: COMPONENT a, b FROM template(…).")
+		}
+		c.Params = p.params()
+	}
+	if p.keyword(token.FROM) {
+		c.From = p.fromClause()
+	}
+	c.Body = p.componentBody(c)
+	c.Range = p.from(start)
+	return c
+}
+
+// componentBody reads the body. Without one, only a component that is a copy
+// is complete.
+func (p *parser) componentBody(c *ast.Component) *ast.Body {
+	if p.tok.Kind == token.LeftBrace {
+		return p.body()
+	}
+	if p.tok.Kind == token.Ident && p.assignAhead() {
+		p.report(diag.UnexpectedToken, p.here(), fmt.Sprintf("expected \"{\", found %s", p.describe()), "put { before it", "")
+		return p.bodyFrom(p.tok)
+	}
+	if c.From != nil && (p.tok.Kind == token.EOF || p.tok.Kind.Statement() || !p.sameLine()) {
+		return nil
+	}
+	at := p.here()
+	if p.tok.Kind == token.EOF || p.tok.Kind.Statement() {
+		at = c.Names[0].Range
+	}
+	if p.tok.Kind != token.Invalid {
+		p.report(diag.MissingComponentOf, at, fmt.Sprintf("expected the component's body, found %s", p.describe()), "",
+			"A component is COMPONENT name { … } or COMPONENT name FROM template.")
+	}
+	for p.tok.Kind != token.EOF && !p.atStatement() && p.tok.Kind != token.LeftBrace {
+		p.next()
+	}
+	if p.tok.Kind == token.LeftBrace {
+		return p.body()
+	}
+	return &ast.Body{Range: p.span(p.prevEnd, p.prevEnd), Incomplete: true}
+}
+
+func (p *parser) fromClause() *ast.From {
+	start := p.tok.Start
+	name, ok := p.ident("the name of a component or template")
+	f := &ast.From{Name: name}
+	if ok && p.tok.Kind == token.Dot {
+		p.next()
+		alias := name
+		f.Alias = &alias
+		f.Name, ok = p.ident("the name of a template")
+	}
+	f.Range = p.from(start)
+	if ok && p.tok.Kind == token.LeftParen {
+		f.Args = p.args()
+	}
+	return f
+}
+
+// names reads a list of names; on a failure what it has so far.
+func (p *parser) names(what string) ([]ast.Ident, bool) {
+	var names []ast.Ident
+	for {
+		name, ok := p.ident(what)
+		if !ok {
+			return names, false
+		}
+		names = append(names, name)
+		if p.tok.Kind == token.Ident && p.sameLine() && token.Lookup(strings.ToUpper(p.tok.Text)) == token.Ident {
+			p.report(diag.UnexpectedToken, p.here(), fmt.Sprintf("expected \",\" before %q", p.tok.Text), "names are separated by commas", "")
+			continue
+		}
+		if p.tok.Kind != token.Comma {
+			return names, true
+		}
+		p.next()
+	}
+}
+
+func (p *parser) connect(start token.Pos) ast.Statement {
+	p.next()
+	s := &ast.Connect{}
+	var ok bool
+	if s.From, ok = p.names("a component's name"); !ok {
+		p.skipToStatement()
+		return nil
+	}
+	switch {
+	case p.tok.Kind == token.Arrow:
+		p.next()
+	case p.tok.Kind == token.TO, p.tok.Kind == token.Assign, p.tok.Kind == token.Ident && strings.EqualFold(p.tok.Text, "to"):
+		p.report(diag.UnexpectedToken, p.here(), fmt.Sprintf("expected \"->\", found %s", p.describe()), `write "->"`, "")
+		p.next()
+	default:
+		p.expected(`"->"`, "CONNECT a -> b lets a reach b, and starts b before a.")
+		p.skipToStatement()
+		return nil
+	}
+	if s.To, ok = p.names("a component's name"); !ok {
+		p.skipToStatement()
+		return nil
+	}
+	if p.tok.Kind == token.Arrow {
+		p.report(diag.UnexpectedToken, p.here(), "a second arrow in one CONNECT", "", fmt.Sprintf("Write a statement for each: CONNECT %s -> ….", s.To[len(s.To)-1].Name))
+		p.skipToStatement()
+	}
+	if p.keyword(token.AS) {
+		if alias, ok := p.ident("a name for the variables"); ok {
+			s.Alias = &alias
+		}
+	}
+	s.NoWait = p.keyword(token.NOWAIT)
+	s.Range = p.from(start)
+	return s
+}
+
+func (p *parser) expose(start token.Pos) ast.Statement {
+	p.next()
+	s := &ast.Expose{}
+	switch p.tok.Kind {
+	case token.String:
+		s.Text = p.stringValue()
+	case token.Number:
+		s.Host = ast.Number{Range: p.here(), Text: p.tok.Text}
+		s.Container = s.Host
+		p.next()
+		if p.tok.Kind == token.Colon {
+			p.next()
+			if p.tok.Kind != token.Number {
+				p.expected("the component's port", exposeDetail)
+				p.skipToStatement()
+				return nil
+			}
+			s.Container = ast.Number{Range: p.here(), Text: p.tok.Text}
+			p.next()
+			if p.tok.Kind == token.Colon {
+				p.report(diag.UnexpectedToken, p.from(s.Host.Range.Start), "an address needs quotes", "", exposeDetail)
+				p.skipToStatement()
+				return nil
+			}
+		}
+		if p.tok.Kind == token.Slash {
+			p.next()
+			protocol, ok := p.ident("tcp or udp")
+			if !ok {
+				p.skipToStatement()
+				return nil
+			}
+			s.Protocol = &protocol
+		}
+	default:
+		p.expected("a port", exposeDetail)
+		p.next()
+		p.skipToStatement()
+		return nil
+	}
+	if p.tok.Kind == token.Arrow {
+		p.report(diag.UnexpectedToken, p.here(), `expected "TO", found "->"`, `write "TO"`, "")
+		p.next()
+		p.target(s)
+	} else if p.keyword(token.TO) {
+		p.target(s)
+	}
+	s.Range = p.from(start)
+	return s
+}
+
+func (p *parser) target(s *ast.Expose) {
+	// Without its target an exposure would be reported as ambiguous; an empty
+	// name says that this was reported.
+	target, _ := p.ident("a component's name")
+	s.Target = &target
+}
+
+const exposeDetail = `An exposure is EXPOSE 8080 TO name, EXPOSE 8443:8080 TO name, or with an address EXPOSE "0.0.0.0:8443:8080" TO name.`
+
+var typeNames = []string{"string", "int", "number", "bool", "list", "map"}
+
+func (p *parser) params() *ast.Params {
+	list := &ast.Params{}
+	start := p.tok
+	p.push()
+	for p.tok.Kind != token.RightParen {
+		if p.tok.Kind != token.Ident && p.tok.Kind != token.String && !p.tok.Kind.Keyword() || p.atStatement() {
+			if !p.outOfList(token.RightParen, "a parameter") {
+				break
+			}
+			continue
+		}
+		param := &ast.Param{}
+		name, ok := p.ident("a parameter")
+		if !ok {
+			break
+		}
+		param.Name = name
+		if p.tok.Kind == token.Colon {
+			p.next()
+			param.Type = p.paramType()
+		}
+		if p.tok.Kind == token.Assign {
+			p.next()
+			param.Default = p.value(name.Name)
+		}
+		list.List = append(list.List, param)
+		p.separator(token.RightParen)
+	}
+	p.close(token.RightParen)
+	list.Range = p.from(start.Start)
+	return list
+}
+
+// paramType reads a type; a mistaken one is as if there were none.
+func (p *parser) paramType() *ast.Ident {
+	name, ok := p.ident("a type")
+	if !ok {
+		return nil
+	}
+	if slices.Contains(typeNames, name.Name) {
+		return &name
+	}
+	meant := map[string]string{"integer": "int", "boolean": "bool", "array": "list", "object": "map", "float": "number", "text": "string"}[strings.ToLower(name.Name)]
+	if meant == "" {
+		meant = diag.Nearest(name.Name, typeNames)
+	}
+	suggestion := ""
+	if meant != "" {
+		suggestion = fmt.Sprintf("did you mean %q?", meant)
+	}
+	p.report(diag.BadParameter, name.Range, fmt.Sprintf("unknown type %q", name.Name), suggestion, "The types are string, int, number, bool, list and map.")
+	return nil
+}
+
+func (p *parser) args() []*ast.Arg {
+	var args []*ast.Arg
+	p.push()
+	for p.tok.Kind != token.RightParen {
+		if p.tok.Kind != token.Ident && p.tok.Kind != token.String && !p.tok.Kind.Keyword() || p.atStatement() {
+			if !p.outOfList(token.RightParen, "an argument, such as port = 80") {
+				break
+			}
+			continue
+		}
+		name, ok := p.ident("an argument, such as port = 80")
+		if !ok {
+			break
+		}
+		if p.tok.Kind != token.Assign && p.tok.Kind != token.Colon {
+			p.expected(`"=" and a value`, "Arguments are named: FROM template(port = 80).")
+			if p.tok.Kind != token.Comma && p.tok.Kind != token.RightParen {
+				break
+			}
+			p.separator(token.RightParen)
+			continue
+		}
+		p.assign(false)
+		args = append(args, &ast.Arg{Name: name, Value: p.value(name.Name)})
+		p.separator(token.RightParen)
+	}
+	p.close(token.RightParen)
+	return args
+}
+
+// outOfList handles a token that starts no parameter or argument. It returns
+// false when the list is at its end.
+func (p *parser) outOfList(closing token.Kind, what string) bool {
+	switch {
+	case p.tok.Kind == token.Comma:
+		p.report(diag.UnexpectedToken, p.here(), fmt.Sprintf("expected %s, found \",\"", what), "remove it", "")
+		p.next()
+		return true
+	case p.tok.Kind == token.EOF, p.atStatement(), p.tok.Kind == closing,
+		p.tok.Kind == token.LeftBrace, p.tok.Kind == token.RightBrace, p.tok.Kind == token.RightBracket:
+		return false
+	}
+	p.expected(what, "")
+	p.next()
+	return true
+}
+
+// separator takes the comma between two entries that need one.
+func (p *parser) separator(closing token.Kind) {
+	switch p.tok.Kind {
+	case token.Comma:
+		p.next()
+	case token.Ident:
+		p.report(diag.UnexpectedToken, p.here(), fmt.Sprintf("expected \",\" before %q", p.tok.Text), "separate them by commas", "")
+	}
+}
