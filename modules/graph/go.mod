@@ -2,4 +2,9 @@ module github.com/containust/containust/modules/graph
 
 go 1.26.0
 
-require github.com/yourbasic/graph v0.0.0-20210606180040-8ecfec1c2869
+require (
+	github.com/stretchr/testify v1.12.1
+	github.com/yourbasic/graph v0.0.0-20210606180040-8ecfec1c2869
+)
+
+require go.yaml.in/yaml/v3 v3.0.5 // indirect

@@ -122,7 +122,7 @@ func mount(spec Spec, way way) (_ *os.File, err error) {
 		return nil, err
 	}
 	if err := unix.FsconfigCreate(fd); err != nil {
-		return nil, c.fail("fsconfig create", "", nil, err)
+		return nil, c.failCreate(spec, err)
 	}
 	attrs := unix.MOUNT_ATTR_NODEV
 	if spec.ReadOnly || spec.Upper == "" {
@@ -191,21 +191,25 @@ func (c *config) setFile(option string, f *os.File) error {
 	return c.fail("fsconfig", option, f, unix.FsconfigSetFd(c.fd, option, int(f.Fd())))
 }
 
-// fail adds what the kernel has to say: reading from the configuration gives
-// messages such as "e overlay: maximum fs stacking depth exceeded".
 func (c *config) fail(op, option string, about *os.File, err error) error {
 	if err == nil {
 		return nil
 	}
-	e := &Error{Op: op, Option: strings.TrimSuffix(option, "+"), Err: err}
+	e := &Error{Op: op, Option: strings.TrimSuffix(option, "+"), Message: c.messages(), Err: err}
 	if about != nil {
 		e.Path = about.Name()
 	}
+	return e
+}
+
+// messages reads what the kernel has to say about the configuration, such as
+// "e overlay: maximum fs stacking depth exceeded".
+func (c *config) messages() string {
 	var messages []string
 	for buf := make([]byte, 1024); ; {
 		n, err := unix.Read(c.fd, buf)
 		if err != nil || n <= 0 { // ENODATA: no more
-			break
+			return join(messages...)
 		}
 		text := strings.TrimSpace(string(buf[:n]))
 		if _, after, ok := strings.Cut(text, " "); ok { // "e", "w" or "i" for the level
@@ -213,8 +217,25 @@ func (c *config) fail(op, option string, about *os.File, err error) error {
 		}
 		messages = append(messages, text)
 	}
-	e.Message = strings.Join(messages, "; ")
+}
+
+// failCreate says what is usually behind an errno: overlay writes its reasons
+// to the kernel's log only.
+func (c *config) failCreate(spec Spec, err error) error {
+	e := &Error{Op: "fsconfig create", Message: c.messages(), Err: err}
+	switch {
+	case err == unix.EINVAL && spec.Upper != "":
+		e.Option, e.Path = "upperdir", spec.Upper
+		e.Message = join(e.Message, "upper and work must be separate folders of one file system, and not of an overlay, NFS or 9p")
+	case err == unix.ELOOP:
+		e.Option = "lowerdir"
+		e.Message = join(e.Message, "a layer is given twice, or lies inside of another")
+	}
 	return e
+}
+
+func join(messages ...string) string {
+	return strings.Join(slices.DeleteFunc(messages, func(m string) bool { return m == "" }), "; ")
 }
 
 // emptyLayer returns an empty folder that exists nowhere else.
