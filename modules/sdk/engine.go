@@ -1,7 +1,242 @@
 package sdk
 
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"sort"
+
+	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/lang/resolve"
+	"github.com/containust/containust/modules/lang/stack"
+	"github.com/containust/containust/modules/sdk/state"
+	"github.com/containust/containust/modules/sdk/supervise"
+	"github.com/containust/containust/modules/storage/store"
+)
+
 // Engine works on one project.
 type Engine struct {
 	opts    Options
 	project Project
+	store   *state.Store
+	client  *supervise.Client
+}
+
+// Open finds the project and returns an engine for it. Nothing is read but what
+// finding takes, and nothing is created.
+func Open(opts Options) (*Engine, error) {
+	project, err := Find(opts.File, opts.Dir, opts.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	if opts.LookupEnv == nil {
+		opts.LookupEnv = os.LookupEnv
+	}
+	if opts.CacheDir == "" {
+		if opts.CacheDir, err = CacheDir(); err != nil {
+			return nil, err
+		}
+	}
+	var guardian []string
+	if len(opts.Supervisor) > 0 {
+		guardian = append(append(guardian, opts.Supervisor...), project.StateDir)
+	}
+	return &Engine{
+		opts: opts, project: project,
+		store:  state.NewStore(project.StateDir),
+		client: supervise.NewClient(project.StateDir, guardian),
+	}, nil
+}
+
+// Project returns where the project lies.
+func (e *Engine) Project() Project { return e.project }
+
+// Load reads and resolves the project's file. The stack is nil if there are
+// errors among what was found.
+func (e *Engine) Load(ctx context.Context) (*stack.Stack, diag.List) {
+	return resolve.Load(ctx, e.project.File, resolve.Options{
+		LookupEnv:    e.opts.LookupEnv,
+		LookupSecret: resolve.SecretDir(e.project.StateDir + "/secrets"),
+		CPUs:         runtime.NumCPU(),
+	})
+}
+
+// openImages opens the store of images.
+func (e *Engine) openImages() (*store.Store, error) {
+	return store.Open(e.opts.CacheDir, store.Options{})
+}
+
+// Apply carries out what Plan found. While it goes on, events tell what happens.
+// If components fail, the error matches supervise.ErrComponent, and everything
+// that does not need them runs.
+func (e *Engine) Apply(ctx context.Context, d *Deployment, opts ApplyOptions) error {
+	if !d.imported {
+		return errors.New("apply needs a plan that was made with Import")
+	}
+	if err := os.MkdirAll(e.project.StateDir, 0o700); err != nil {
+		return err
+	}
+	return e.client.Apply(ctx, supervise.ApplyRequest{
+		Project: e.project.Project, Desired: d.Desired, Rerun: opts.Rerun,
+	}, opts.OnEvent)
+}
+
+// current returns the project's state: the supervisor's if there is one. If the
+// state says that something runs, but no supervisor does, one is started, which
+// finds out what is true.
+func (e *Engine) current(ctx context.Context) (*state.State, error) {
+	if !e.client.Running() {
+		st, err := e.store.Load()
+		if err != nil || !st.Active() {
+			return st, err
+		}
+	}
+	return e.client.State(ctx)
+}
+
+// List returns the project's components, by name.
+func (e *Engine) List(ctx context.Context) ([]Component, error) {
+	st, err := e.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Component, 0, len(st.Components))
+	for name, c := range st.Components {
+		list = append(list, Component{
+			Info: container.Info{
+				ID: container.ID(name), Status: c.Status, Health: c.Health, PID: c.PID,
+				Exit: c.Exit, Reason: c.Reason, Restarts: c.Restarts,
+				Started: c.Started, Finished: c.Finished, Expose: c.Spec.Network.Expose,
+			},
+			Image: c.Image, DependsOn: c.DependsOn, Job: c.Spec.Job,
+		})
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].ID < list[j].ID })
+	return list, nil
+}
+
+// known checks that the project has the named components.
+func known(st *state.State, names []string) error {
+	for _, name := range names {
+		if st.Components[name] == nil {
+			return &supervise.UnknownError{Name: name}
+		}
+	}
+	return nil
+}
+
+// Stop stops components, and what depends on them first.
+func (e *Engine) Stop(ctx context.Context, opts StopOptions) error {
+	st, err := e.current(ctx)
+	if err != nil {
+		return err
+	}
+	if err := known(st, opts.Names); err != nil {
+		return err
+	}
+	if !e.client.Running() {
+		return nil // nothing runs
+	}
+	return e.client.Stop(ctx, supervise.StopRequest{Names: opts.Names, Timeout: opts.Timeout}, opts.OnEvent)
+}
+
+// Remove forgets stopped components and deletes what belongs to them. Named
+// volumes stay, unless opts says otherwise; then nothing may run afterwards.
+func (e *Engine) Remove(ctx context.Context, opts RemoveOptions) error {
+	st, err := e.current(ctx)
+	if err != nil {
+		return err
+	}
+	if err := known(st, opts.Names); err != nil {
+		return err
+	}
+	if len(st.Components) > 0 {
+		err := e.client.Remove(ctx, supervise.RemoveRequest{Names: opts.Names, Force: opts.Force}, opts.OnEvent)
+		if err != nil {
+			return err
+		}
+	}
+	if !opts.Volumes {
+		return nil
+	}
+	if st, err = e.current(ctx); err != nil {
+		return err
+	}
+	if len(st.Components) > 0 {
+		return errors.New("volumes can be removed only when the project has no components left: remove all of them")
+	}
+	return os.RemoveAll(e.project.StateDir + "/volumes")
+}
+
+// Exec runs a process inside a running component and waits for it. The error
+// matches container.ErrCommandNotFound or container.ErrNotExecutable if there
+// is no such program, and supervise.ErrNotRunning if the component does not
+// run.
+func (e *Engine) Exec(ctx context.Context, name string, opts ExecOptions) (container.ExitStatus, error) {
+	var none container.ExitStatus
+	st, err := e.current(ctx)
+	if err != nil {
+		return none, err
+	}
+	if err := known(st, []string{name}); err != nil {
+		return none, err
+	}
+	if c := st.Components[name]; !c.Active() {
+		return none, &supervise.NotRunningError{Name: name, Status: c.Status, Reason: c.Reason}
+	}
+	stdio := [3]*os.File{opts.Stdin, opts.Stdout, opts.Stderr}
+	for i, f := range stdio {
+		if f != nil {
+			continue
+		}
+		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+		if err != nil {
+			return none, err
+		}
+		defer null.Close()
+		stdio[i] = null
+	}
+	return e.client.Exec(ctx, supervise.ExecRequest{
+		Name: name, Args: opts.Args, Env: opts.Env, WorkDir: opts.WorkDir, User: opts.User,
+	}, stdio, opts.Signals)
+}
+
+// Wait returns when none of the named components (all, without names) runs or
+// will be restarted, with how each ended. onEvent may be nil.
+func (e *Engine) Wait(ctx context.Context, names []string, onEvent func(supervise.Event)) (map[string]container.ExitStatus, error) {
+	st, err := e.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := known(st, names); err != nil {
+		return nil, err
+	}
+	exits, err := map[string]container.ExitStatus{}, fs.ErrNotExist
+	if e.client.Running() {
+		exits, err = e.client.Wait(ctx, supervise.WaitRequest{Names: names}, onEvent)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return exits, err
+		}
+	}
+	for name, c := range st.Components {
+		if c.Exit != nil {
+			exits[name] = *c.Exit
+		}
+	}
+	return exits, nil
+}
+
+// checkFile says clearly that a project's state belongs to another file.
+func (e *Engine) checkFile(st *state.State) error {
+	if had := st.Project.File; had != "" && had != e.project.File && len(st.Components) > 0 {
+		if _, err := os.Stat(had); err == nil {
+			return fmt.Errorf("%s belongs to %s: remove its components first (ctst rm -f %s), or keep this one's state elsewhere (--state-dir DIR)",
+				e.project.StateDir, had, had)
+		}
+	}
+	return nil
 }

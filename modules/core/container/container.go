@@ -9,10 +9,18 @@ package container
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"syscall"
 	"time"
+)
+
+// Errors that backends match when a container's program, or that of an Exec,
+// cannot be run: a shell's 127 and 126.
+var (
+	ErrCommandNotFound = errors.New("command not found")
+	ErrNotExecutable   = errors.New("command cannot be executed")
 )
 
 // ID names a container within its backend: the component's name.
@@ -49,7 +57,8 @@ type Config struct {
 
 // Layer is one unpacked, immutable file system layer in a store.
 type Layer struct {
-	Digest string `json:"digest"` // "sha256:" and 64 hex digits: the diff ID
+	Digest string `json:"digest"`         // "sha256:" and 64 hex digits: the diff ID
+	Path   string `json:"path,omitempty"` // the folder that holds it on this machine
 }
 
 // MountKind tells where a mount's content comes from.

@@ -97,9 +97,6 @@ var (
 	ErrNotRunning = errors.New("not running")
 	// ErrComponent says that components failed; events said which, and why.
 	ErrComponent = errors.New("a component failed")
-	// ErrCommandNotFound and ErrNotExecutable are a shell's 127 and 126.
-	ErrCommandNotFound = errors.New("command not found")
-	ErrNotExecutable   = errors.New("command cannot be executed")
 	// ErrLost says that the supervisor ended before it had answered.
 	ErrLost = errors.New("the connection to the project's supervisor was lost")
 )
@@ -108,8 +105,8 @@ var (
 var kinds = map[string]error{
 	"not-running":       ErrNotRunning,
 	"component":         ErrComponent,
-	"command-not-found": ErrCommandNotFound,
-	"not-executable":    ErrNotExecutable,
+	"command-not-found": container.ErrCommandNotFound,
+	"not-executable":    container.ErrNotExecutable,
 	"not-exist":         fs.ErrNotExist,
 	"unsupported":       errors.ErrUnsupported,
 }

@@ -1,0 +1,96 @@
+package sdk
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/lang/stack"
+)
+
+// secretMode is the mode of files that hold secrets.
+const secretMode = 0o400
+
+// mounts adds a component's volumes and memory file systems.
+func mounts(cfg *container.Config, c *stack.Component) *diag.Diagnostic {
+	for _, v := range c.Volumes {
+		m := container.Mount{Kind: container.MountVolume, Source: v.Name, Target: v.Target, ReadOnly: v.ReadOnly}
+		if v.Name == "" {
+			m.Kind, m.Source = container.MountBind, v.HostPath
+			if _, err := os.Stat(v.HostPath); err != nil {
+				return &diag.Diagnostic{
+					Code: FileMissing, Severity: diag.Error, Range: v.Range,
+					Summary: fmt.Sprintf("the volume's host path cannot be used: %v", err),
+					Detail:  "a host path is never created: make it first, or use a named volume (name:/path)",
+				}
+			}
+		}
+		cfg.Mounts = append(cfg.Mounts, m)
+	}
+	for _, t := range c.Tmpfs {
+		cfg.Mounts = append(cfg.Mounts, container.Mount{Kind: container.MountTmpfs, Target: t.Target, Size: t.Size})
+	}
+	return nil
+}
+
+// files returns a component's files: as they are, and as they may be shown.
+func files(c *stack.Component) (real, shown []container.File, problem *diag.Diagnostic) {
+	for _, f := range c.Files {
+		content := []byte(f.Text.Value)
+		if f.Source != "" {
+			var err error
+			if content, err = os.ReadFile(f.Source); err != nil {
+				return nil, nil, &diag.Diagnostic{
+					Code: FileMissing, Severity: diag.Error, Range: f.Range,
+					Summary: fmt.Sprintf("the file for %s cannot be read: %v", f.Target, err),
+				}
+			}
+		}
+		one := container.File{Path: f.Target, Content: content, Mode: f.Mode}
+		real = append(real, one)
+		if f.Text.Secret() {
+			one.Content = []byte(f.Text.Shown)
+		}
+		shown = append(shown, one)
+	}
+	return real, shown, nil
+}
+
+// unsupported finds what this version cannot do. It never ignores a setting.
+func unsupported(c *stack.Component) *diag.Diagnostic {
+	for _, s := range []struct {
+		property string
+		set      bool
+	}{
+		{"memory", c.Memory != 0},
+		{"memory_swap", c.MemorySwap != 0},
+		{"cpu", c.CPUs != 0},
+		{"cpu_weight", c.CPUWeight != 0},
+		{"io", c.IO != nil},
+		{"devices", len(c.Devices) > 0},
+		{"init", c.Init},
+		{"egress", len(c.Egress) > 0},
+		{"distroless", c.Distroless != nil},
+		{"secrets", len(c.Secrets) > 0},
+		{"seccomp", c.Seccomp != "" && c.Seccomp != "default" && c.Seccomp != "unconfined"},
+	} {
+		if !s.set {
+			continue
+		}
+		place, ok := c.Where[s.property]
+		if !ok {
+			place = c.Range
+		}
+		return &diag.Diagnostic{
+			Code: NotInThisVersion, Severity: diag.Error, Range: place,
+			Summary: fmt.Sprintf("%s is not in this version", s.property),
+			Detail:  "it would have no effect, so it is refused; remove it to run the component without",
+		}
+	}
+	return nil
+}
+
+// NotInThisVersion is the code for settings of the language that the engine
+// cannot carry out yet.
+const NotInThisVersion diag.Code = "CT490"

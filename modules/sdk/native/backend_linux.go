@@ -1,0 +1,326 @@
+package native
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containust/containust/modules/core/cgroup"
+	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/network"
+	"github.com/containust/containust/modules/core/sandbox"
+	"github.com/containust/containust/modules/sdk/state"
+)
+
+// Options describe a backend.
+type Options struct {
+	Project  string // unique on this machine; names cgroups and interfaces
+	StateDir string // logs, volumes, writable layers
+	RunDir   string // records and generated files; best on a tmpfs
+
+	// FindExit tells how a process ended that was neither our child nor seen to
+	// end, if anybody knows; may be nil.
+	FindExit func(pid int, after time.Time) (container.ExitStatus, bool, error)
+
+	Logger *slog.Logger // nil discards
+}
+
+// Backend runs a project's containers.
+type Backend struct {
+	opts Options
+	log  *slog.Logger
+	boot string
+	net  projectNetwork
+
+	mu         sync.Mutex
+	containers map[string]*instance
+	pumps      sync.WaitGroup
+}
+
+// instance is one container.
+type instance struct {
+	operation sync.Mutex // held by what creates, starts, stops or removes it
+
+	// Below here guarded by Backend.mu.
+	record record
+	run    *run // nil while nothing runs
+}
+
+// run is one life of a container's first process.
+type run struct {
+	process *sandbox.Process
+	cgroup  *cgroup.Cgroup
+	netns   *os.File      // for health checks; nil until the first one of an adopted process
+	logs    []*pump       //
+	done    chan struct{} // closed when it has ended and nothing of it is left
+}
+
+// record is what is kept about a container in RunDir/<name>/container.json.
+type record struct {
+	Config    container.Config      `json:"config"`
+	Boot      string                `json:"boot"`
+	PID       int                   `json:"pid,omitempty"`
+	StartTime uint64                `json:"start_time,omitempty"`
+	User      userRecord            `json:"user,omitzero"`
+	Started   time.Time             `json:"started,omitzero"`
+	Finished  time.Time             `json:"finished,omitzero"`
+	Exit      *container.ExitStatus `json:"exit,omitempty"`
+}
+
+// Open takes over what an earlier backend of the project recorded.
+func Open(ctx context.Context, opts Options) (*Backend, error) {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return nil, err
+	}
+	b := &Backend{
+		opts: opts, log: opts.Logger, boot: strings.TrimSpace(string(boot)),
+		containers: map[string]*instance{},
+	}
+	for _, dir := range []string{b.containersDir(), opts.StateDir + "/logs", opts.StateDir + "/volumes"} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	b.net = projectNetwork{
+		spec: network.RouterSpec{Project: opts.Project, Pin: filepath.Join(opts.RunDir, "router")},
+		file: filepath.Join(opts.StateDir, "network.json"),
+	}
+	if err := b.net.open(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.adopt(); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+// containersDir holds a folder of records and generated files per container. It
+// is inside a folder that only its owner may enter: FIFOs and files in it have
+// modes for the processes inside.
+func (b *Backend) containersDir() string { return filepath.Join(b.opts.RunDir, "containers") }
+
+func (b *Backend) dir(name string) string { return filepath.Join(b.containersDir(), name) }
+
+func (b *Backend) recordFile(name string) string {
+	return filepath.Join(b.dir(name), "container.json")
+}
+
+// adopt reads the records and finds the processes that are still there.
+func (b *Backend) adopt() error {
+	entries, err := os.ReadDir(b.containersDir())
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		text, err := os.ReadFile(b.recordFile(name))
+		var rec record
+		if err == nil {
+			err = json.Unmarshal(text, &rec)
+		}
+		if err != nil || rec.Boot != b.boot {
+			// A creation that was interrupted, or of a time before a reboot.
+			if err := os.RemoveAll(b.dir(name)); err != nil {
+				return err
+			}
+			continue
+		}
+		c := &instance{record: rec}
+		b.containers[name] = c
+		if rec.PID == 0 {
+			continue
+		}
+		if err := b.adoptProcess(name, c); err != nil {
+			return fmt.Errorf("take over %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (b *Backend) adoptProcess(name string, c *instance) error {
+	group, err := b.openCgroup(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	process, err := sandbox.Open(c.record.PID, c.record.StartTime)
+	if errors.Is(err, sandbox.ErrNotProcess) {
+		exit := b.missedExit(c.record)
+		b.noteEnd(name, c, exit)
+		return b.cleanUp(context.Background(), name, &run{cgroup: group})
+	}
+	if err != nil {
+		return err
+	}
+	r := &run{process: process, cgroup: group, done: make(chan struct{})}
+	if r.logs, err = b.startPumps(name); err != nil {
+		return errors.Join(err, process.Close())
+	}
+	c.run = r
+	go b.watch(name, c, r)
+	return nil
+}
+
+// missedExit finds out how a process ended that nobody of us saw end.
+func (b *Backend) missedExit(rec record) container.ExitStatus {
+	if b.opts.FindExit != nil {
+		exit, ok, err := b.opts.FindExit(rec.PID, rec.Started)
+		if err != nil {
+			b.log.Error("find exit", "container", rec.Config.Name, "error", err)
+		}
+		if ok {
+			return exit
+		}
+	}
+	return container.ExitStatus{Unknown: true}
+}
+
+// save writes a container's record. b.mu is held.
+func (b *Backend) save(c *instance) error {
+	text, err := json.Marshal(c.record)
+	if err != nil {
+		return err
+	}
+	return state.WriteFile(b.recordFile(c.record.Config.Name), text, 0o600)
+}
+
+// instance returns a known container.
+func (b *Backend) instance(id container.ID) (*instance, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c := b.containers[string(id)]
+	if c == nil {
+		return nil, fmt.Errorf("container %q: %w", id, fs.ErrNotExist)
+	}
+	return c, nil
+}
+
+// running returns a container's current run, or an error if nothing runs.
+func (b *Backend) running(id container.ID) (*instance, *run, error) {
+	c, err := b.instance(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.run == nil {
+		return nil, nil, fmt.Errorf("container %q is not running", id)
+	}
+	return c, c.run, nil
+}
+
+// List returns all containers, by name.
+func (b *Backend) List(context.Context) ([]container.Info, error) {
+	addresses := b.net.known()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	infos := make([]container.Info, 0, len(b.containers))
+	for name, c := range b.containers {
+		info := container.Info{
+			ID: container.ID(name), Status: container.StatusCreated,
+			Exit: c.record.Exit, Started: c.record.Started, Finished: c.record.Finished,
+			Expose: c.record.Config.Network.Expose,
+		}
+		if a, ok := addresses[name]; ok && c.record.Config.Network.Mode == container.NetworkProject {
+			info.Address = a.IPv4.String()
+		}
+		switch {
+		case c.run != nil:
+			info.Status, info.PID = container.StatusRunning, c.record.PID
+		case c.record.Exit != nil:
+			info.Status = container.StatusExited
+		}
+		infos = append(infos, info)
+	}
+	sort.Slice(infos, func(i, j int) bool { return infos[i].ID < infos[j].ID })
+	return infos, nil
+}
+
+// Wait returns how the container's first process ended.
+func (b *Backend) Wait(ctx context.Context, id container.ID) (container.ExitStatus, error) {
+	c, err := b.instance(id)
+	if err != nil {
+		return container.ExitStatus{}, err
+	}
+	b.mu.Lock()
+	r := c.run
+	b.mu.Unlock()
+	if r != nil {
+		select {
+		case <-r.done:
+		case <-ctx.Done():
+			return container.ExitStatus{}, ctx.Err()
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.record.Exit == nil {
+		return container.ExitStatus{}, fmt.Errorf("container %q was not started", id)
+	}
+	return *c.record.Exit, nil
+}
+
+// Available is nil where native containers can run, or says what is missing.
+func (b *Backend) Available(ctx context.Context) error {
+	for _, r := range Check(ctx) {
+		if r.Err != nil && r.Required {
+			return fmt.Errorf("%s: %w; %s", r.Name, r.Err, r.Mend)
+		}
+	}
+	return nil
+}
+
+// Release removes the project's network, cgroup and records. Nothing may run.
+func (b *Backend) Release(ctx context.Context) error {
+	if err := b.net.remove(ctx); err != nil {
+		return err
+	}
+	if err := b.removeProjectCgroup(ctx); err != nil {
+		return err
+	}
+	return os.RemoveAll(b.opts.RunDir)
+}
+
+// Close lets go of everything; containers go on.
+func (b *Backend) Close() error {
+	b.mu.Lock()
+	var err error
+	for _, c := range b.containers {
+		if c.run == nil {
+			continue
+		}
+		for _, p := range c.run.logs {
+			p.stop()
+		}
+		err = errors.Join(err, c.run.close())
+	}
+	b.mu.Unlock()
+	b.pumps.Wait()
+	return errors.Join(err, b.net.close())
+}
+
+// close frees what a run holds. Backend.mu is held, or nobody else has the run.
+func (r *run) close() (err error) {
+	if r.process != nil {
+		err = r.process.Close()
+	}
+	if r.cgroup != nil {
+		err = errors.Join(err, r.cgroup.Close())
+	}
+	if r.netns != nil {
+		err = errors.Join(err, r.netns.Close())
+	}
+	return err
+}

@@ -1,0 +1,107 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containust/containust/modules/core/cgroup"
+	"github.com/containust/containust/modules/core/network"
+)
+
+// oldestKernel is the first version with everything that cannot be done
+// without: cgroup.kill.
+const oldestKernel = "5.14"
+
+// Check looks at everything that native containers need of this machine. It
+// changes nothing.
+func Check(ctx context.Context) []Requirement {
+	return []Requirement{
+		checkKernel(), checkPrivileges(), checkCgroup(), checkOverlay(), checkNetwork(ctx),
+	}
+}
+
+func checkKernel() Requirement {
+	r := Requirement{Name: "kernel " + oldestKernel + " or newer", Required: true, Mend: "boot a newer kernel"}
+	var uts unix.Utsname
+	if r.Err = unix.Uname(&uts); r.Err != nil {
+		return r
+	}
+	release := unix.ByteSliceToString(uts.Release[:])
+	var major, minor int
+	if _, r.Err = fmt.Sscanf(release, "%d.%d", &major, &minor); r.Err != nil {
+		return r
+	}
+	r.Found = release
+	if major < 5 || major == 5 && minor < 14 {
+		r.Err = fmt.Errorf("this is %s", release)
+	}
+	return r
+}
+
+func checkPrivileges() Requirement {
+	r := Requirement{Name: "root", Required: true, Found: "uid 0", Mend: "run ctst as root (sudo ctst …); running as an ordinary user is not in this version"}
+	if os.Geteuid() != 0 {
+		r.Err = fmt.Errorf("this is user %d", os.Geteuid())
+		return r
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if r.Err = unix.Capget(&header, &data[0]); r.Err != nil {
+		return r
+	}
+	for name, number := range map[string]uint{"CAP_SYS_ADMIN": unix.CAP_SYS_ADMIN, "CAP_NET_ADMIN": unix.CAP_NET_ADMIN, "CAP_MKNOD": unix.CAP_MKNOD} {
+		if data[number/32].Effective&(1<<(number%32)) == 0 {
+			r.Err = fmt.Errorf("%s is missing", name)
+			r.Mend = "run ctst on the machine itself, or in a container started with --privileged"
+		}
+	}
+	return r
+}
+
+func checkCgroup() Requirement {
+	r := Requirement{Name: "cgroup v2", Required: true, Mend: "mount -t cgroup2 none /sys/fs/cgroup, or boot with systemd.unified_cgroup_hierarchy=1"}
+	h, err := cgroup.Find()
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	r.Found = h.Mount
+	if h.Hybrid {
+		r.Found += " (hybrid: cgroup v1 owns some controllers)"
+	}
+	return r
+}
+
+func checkOverlay() Requirement {
+	r := Requirement{Name: "overlay file system", Required: true, Found: "overlay", Mend: "modprobe overlay"}
+	// Opening it loads the module, where there is one.
+	fd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	switch {
+	case err == nil:
+		r.Err = unix.Close(fd)
+	case errors.Is(err, unix.EPERM):
+		text, readErr := os.ReadFile("/proc/filesystems")
+		if readErr != nil || !strings.Contains(string(text), "\toverlay\n") {
+			r.Err = err
+		}
+	default:
+		r.Err = err
+	}
+	return r
+}
+
+func checkNetwork(ctx context.Context) Requirement {
+	r := Requirement{Name: "network namespaces", Required: true, Found: "can be made", Mend: "see the error; in a container, start it with --privileged"}
+	e, err := network.None(ctx)
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	r.Err = e.Close()
+	return r
+}

@@ -1,0 +1,317 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/network"
+	"github.com/containust/containust/modules/core/rootfs"
+)
+
+// Create prepares a container: its addresses, and the generated layer with
+// mount points and files. An exposure that cannot be made is an error here,
+// before anything runs.
+func (b *Backend) Create(ctx context.Context, cfg container.Config) (_ container.ID, err error) {
+	if err := supported(cfg); err != nil {
+		return "", err
+	}
+	b.mu.Lock()
+	if b.containers[cfg.Name] != nil {
+		b.mu.Unlock()
+		return "", fmt.Errorf("container %q: %w", cfg.Name, fs.ErrExist)
+	}
+	c := &instance{record: record{Config: cfg, Boot: b.boot}}
+	c.operation.Lock()
+	defer c.operation.Unlock()
+	b.containers[cfg.Name] = c
+	b.mu.Unlock()
+	defer func() {
+		if err != nil {
+			b.forget(cfg.Name)
+			err = errors.Join(err, os.RemoveAll(b.dir(cfg.Name)))
+		}
+	}()
+
+	if err := os.RemoveAll(b.dir(cfg.Name)); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Join(b.dir(cfg.Name), "layer"), 0o700); err != nil {
+		return "", err
+	}
+	if err := os.Chmod(filepath.Join(b.dir(cfg.Name), "layer"), 0o755); err != nil {
+		return "", err // it becomes the container's "/"
+	}
+	files, err := b.generatedFiles(ctx, cfg)
+	if err != nil {
+		return "", err
+	}
+	if err := b.scaffold(cfg, files).Make(filepath.Join(b.dir(cfg.Name), "layer"), layerPaths(cfg)); err != nil {
+		return "", err
+	}
+	for _, stream := range streams {
+		if err := makePipe(filepath.Join(b.dir(cfg.Name), stream)); err != nil {
+			return "", err
+		}
+	}
+	if cfg.Network.Mode == container.NetworkProject {
+		b.net.changed()
+		if len(cfg.Network.Expose) > 0 {
+			if err := b.net.enforce(ctx, b.configs); err != nil {
+				return "", err
+			}
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return container.ID(cfg.Name), b.save(c)
+}
+
+// forget drops a container from memory, and its rules.
+func (b *Backend) forget(name string) {
+	b.mu.Lock()
+	delete(b.containers, name)
+	b.mu.Unlock()
+	b.net.changed()
+}
+
+// configs returns the configurations of all containers.
+func (b *Backend) configs() []container.Config {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var all []container.Config
+	for _, c := range b.containers {
+		all = append(all, c.record.Config)
+	}
+	return all
+}
+
+// UnsupportedError names settings that this backend cannot honour. It never
+// ignores one.
+type UnsupportedError struct {
+	Container string
+	Settings  []string
+}
+
+func (e *UnsupportedError) Error() string {
+	return fmt.Sprintf("%s: this version cannot enforce %s; remove it from the component", e.Container, strings.Join(e.Settings, ", "))
+}
+
+// Unwrap returns errors.ErrUnsupported.
+func (e *UnsupportedError) Unwrap() error { return errors.ErrUnsupported }
+
+func supported(cfg container.Config) error {
+	var not []string
+	for name, set := range map[string]bool{
+		"memory": cfg.Resources.Memory != 0, "memory_swap": cfg.Resources.MemorySwap != 0,
+		"cpu": cfg.Resources.CPUs != 0, "cpu_weight": cfg.Resources.CPUWeight != 0,
+		"pids": cfg.Resources.PIDs != 0, "io": cfg.Resources.IO != nil,
+		"seccomp": cfg.Seccomp != "" && cfg.Seccomp != "default" && cfg.Seccomp != "unconfined",
+		"devices": len(cfg.Devices) > 0, "init": cfg.Init,
+	} {
+		if set {
+			not = append(not, name)
+		}
+	}
+	if len(not) == 0 {
+		return nil
+	}
+	slices.Sort(not)
+	return &UnsupportedError{Container: cfg.Name, Settings: not}
+}
+
+func layerPaths(cfg container.Config) []string {
+	var paths []string
+	for _, l := range cfg.Layers {
+		paths = append(paths, l.Path)
+	}
+	return paths
+}
+
+// generatedFiles are the container's own files in /etc and those of its
+// configuration.
+func (b *Backend) generatedFiles(ctx context.Context, cfg container.Config) ([]rootfs.File, error) {
+	hosts, err := b.hosts(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	offline := cfg.Network.Offline || cfg.Network.Mode == container.NetworkNone
+	resolv, err := network.ResolvConf(os.DirFS("/"), offline)
+	if err != nil {
+		return nil, err
+	}
+	files := []rootfs.File{
+		{Path: "/etc/hosts", Content: hosts, Mode: 0o644},
+		{Path: "/etc/hostname", Content: []byte(hostname(cfg) + "\n"), Mode: 0o644},
+		{Path: "/etc/resolv.conf", Content: resolv, Mode: 0o644},
+	}
+	for _, f := range cfg.Files {
+		files = append(files, rootfs.File{Path: f.Path, Content: f.Content, Mode: fs.FileMode(f.Mode)})
+	}
+	return files, nil
+}
+
+// hosts is the text of /etc/hosts: the container itself and what it may reach.
+func (b *Backend) hosts(ctx context.Context, cfg container.Config) ([]byte, error) {
+	if cfg.Network.Mode != container.NetworkProject {
+		return network.Hosts(nil), nil
+	}
+	names := append([]string{cfg.Name}, cfg.Network.Links...)
+	addresses, err := b.net.reserve(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	hosts := []network.Host{{Names: slices.Compact([]string{hostname(cfg), cfg.Name}), Addresses: addresses[cfg.Name]}}
+	for _, to := range cfg.Network.Links {
+		if to != cfg.Name {
+			hosts = append(hosts, network.Host{Names: []string{to}, Addresses: addresses[to]})
+		}
+	}
+	return network.Hosts(hosts), nil
+}
+
+func hostname(cfg container.Config) string {
+	if cfg.Hostname != "" {
+		return cfg.Hostname
+	}
+	return cfg.Name
+}
+
+// scaffold is what the generated layer holds: everything but what lies inside a
+// tmpfs or a volume, which is made there at each start.
+func (b *Backend) scaffold(cfg container.Config, files []rootfs.File) rootfs.Scaffold {
+	var s rootfs.Scaffold
+	for _, m := range rootfs.Default().Mounts {
+		if within(m.Target, cfg.Mounts) == nil && path.Dir(m.Target) == "/" {
+			s.Dirs = append(s.Dirs, m.Target)
+		}
+	}
+	for _, m := range cfg.Mounts {
+		if within(m.Target, cfg.Mounts) != nil {
+			continue
+		}
+		if isFile(m) {
+			s.MountFiles = append(s.MountFiles, m.Target)
+		} else {
+			s.Dirs = append(s.Dirs, m.Target)
+		}
+	}
+	for _, f := range files {
+		if within(f.Path, cfg.Mounts) == nil {
+			s.Files = append(s.Files, f)
+		}
+	}
+	return s
+}
+
+// within returns the mount that a path lies in, the innermost one, or nil.
+func within(target string, mounts []container.Mount) *container.Mount {
+	var inner *container.Mount
+	for i := range mounts {
+		m := &mounts[i]
+		if strings.HasPrefix(target, strings.TrimSuffix(m.Target, "/")+"/") && (inner == nil || len(m.Target) > len(inner.Target)) {
+			inner = m
+		}
+	}
+	return inner
+}
+
+// isFile tells whether a file is mounted, not a folder.
+func isFile(m container.Mount) bool {
+	if m.Kind != container.MountBind {
+		return false
+	}
+	info, err := os.Stat(m.Source)
+	return err == nil && !info.IsDir()
+}
+
+// makePipe makes the named pipe that takes one of a container's streams. Its
+// mode lets every user inside open /dev/stdout anew; the folders above keep
+// everybody else away.
+func makePipe(name string) error {
+	if err := unix.Mkfifo(name, 0o622); err != nil {
+		return &fs.PathError{Op: "mkfifo", Path: name, Err: err}
+	}
+	return os.Chmod(name, 0o622)
+}
+
+// Update changes what can be changed while the container runs.
+func (b *Backend) Update(ctx context.Context, cfg container.Config) error {
+	c, err := b.instance(container.ID(cfg.Name))
+	if err != nil {
+		return err
+	}
+	c.operation.Lock()
+	defer c.operation.Unlock()
+	hosts, err := b.hosts(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	c.record.Config = cfg
+	err = b.save(c)
+	b.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	// Written in place: the layer is mounted, and the name must keep its inode.
+	if err := os.WriteFile(filepath.Join(b.dir(cfg.Name), "layer/etc/hosts"), hosts, 0o644); err != nil {
+		return err
+	}
+	b.net.changed()
+	return b.net.enforce(ctx, b.configs)
+}
+
+// Remove deletes a container and everything of it but named volumes.
+func (b *Backend) Remove(ctx context.Context, id container.ID, opts container.RemoveOptions) error {
+	name := string(id)
+	c, err := b.instance(id)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Stopped in an earlier life of the project: only what lasts is left.
+		return b.removeLasting(name)
+	}
+	if err != nil {
+		return err
+	}
+	if opts.Force {
+		if err := b.Stop(ctx, id, container.StopOptions{}); err != nil {
+			return err
+		}
+	}
+	c.operation.Lock()
+	defer c.operation.Unlock()
+	b.mu.Lock()
+	running := c.run != nil
+	b.mu.Unlock()
+	if running {
+		return fmt.Errorf("container %q is running", name)
+	}
+	if err := os.RemoveAll(b.dir(name)); err != nil {
+		return err
+	}
+	b.forget(name)
+	return b.removeLasting(name)
+}
+
+// lastingDir holds the layer that a container without a read-only root writes.
+func (b *Backend) lastingDir(name string) string {
+	return filepath.Join(b.opts.StateDir, "containers", name)
+}
+
+func (b *Backend) removeLasting(name string) error {
+	for _, stream := range streams {
+		if err := os.Remove(b.logFile(name, stream)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return os.RemoveAll(b.lastingDir(name))
+}

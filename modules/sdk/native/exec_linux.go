@@ -1,0 +1,166 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/namespace"
+	"github.com/containust/containust/modules/core/network"
+	"github.com/containust/containust/modules/core/rootfs"
+	"github.com/containust/containust/modules/core/sandbox"
+)
+
+// Exec runs a process inside a running container.
+func (b *Backend) Exec(ctx context.Context, id container.ID, opts container.ExecOptions) (result container.ExecResult, err error) {
+	c, r, err := b.running(id)
+	if err != nil {
+		return result, err
+	}
+	b.mu.Lock()
+	l := &launch{backend: b, cfg: c.record.Config, user: c.record.User}
+	b.mu.Unlock()
+	if opts.User != "" {
+		if l.user, err = b.lookupUser(r, opts.User); err != nil {
+			return result, err
+		}
+	}
+	l.cfg.Args = opts.Args
+	l.cfg.Env = merge(l.cfg.Env, opts.Env)
+	if opts.WorkDir != "" {
+		l.cfg.WorkDir = opts.WorkDir
+	}
+	command, err := l.command()
+	if err != nil {
+		return result, err
+	}
+	command.Stdin, command.Stdout, command.Stderr = opts.Stdin, opts.Stdout, opts.Stderr
+	spec := sandbox.ExecSpec{Command: command}
+	if r.cgroup != nil {
+		spec.Cgroup = r.cgroup.File()
+	}
+	p, err := sandbox.Exec(ctx, r.process, spec, sandbox.Options{Logger: b.log})
+	if err != nil {
+		return result, commandError(err)
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		for {
+			select {
+			case sig := <-opts.Signals:
+				_ = p.Signal(sig) // it may have ended meanwhile
+			case <-ctx.Done():
+				_ = p.Signal(unix.SIGKILL) // nobody waits for it any more
+				return
+			case <-ended:
+				return
+			}
+		}
+	}()
+	result.Exit, err = p.Wait(context.WithoutCancel(ctx))
+	return result, err
+}
+
+func (b *Backend) lookupUser(r *run, spec string) (userRecord, error) {
+	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", r.process.PID()), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return userRecord{}, err
+	}
+	user, err := rootfs.LookupUser(root, spec)
+	return userRecord{UID: user.UID, GID: user.GID, Groups: user.Groups, Home: user.Home}, errors.Join(err, root.Close())
+}
+
+// merge returns env with more over it.
+func merge(env, more []string) []string {
+	var merged []string
+	for _, kv := range env {
+		key, _, _ := strings.Cut(kv, "=")
+		replaced := false
+		for _, m := range more {
+			replaced = replaced || strings.HasPrefix(m, key+"=")
+		}
+		if !replaced {
+			merged = append(merged, kv)
+		}
+	}
+	return append(merged, more...)
+}
+
+// Probe makes one health check, from inside the container.
+func (b *Backend) Probe(ctx context.Context, id container.ID, check container.Health) error {
+	switch {
+	case len(check.Command) > 0:
+		result, err := b.Exec(ctx, id, container.ExecOptions{Args: check.Command})
+		if err == nil && ctx.Err() != nil {
+			return fmt.Errorf("the check took longer than %v", check.Timeout)
+		}
+		if err == nil && result.Exit.Code != 0 {
+			return fmt.Errorf("the check exited with code %d", result.Exit.Code)
+		}
+		return err
+	case check.HTTP != "":
+		return b.probeHTTP(ctx, id, check.HTTP)
+	}
+	conn, err := b.dial(ctx, id, fmt.Sprintf("127.0.0.1:%d", check.TCP))
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+func (b *Backend) probeHTTP(ctx context.Context, id container.ID, target string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1"+target, nil)
+	if err != nil {
+		return err
+	}
+	req.Close = true
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+		return b.dial(ctx, id, addr)
+	}}
+	defer transport.CloseIdleConnections()
+	resp, err := transport.RoundTrip(req) // no redirects: where they lead says nothing about this container
+	if err != nil {
+		return err
+	}
+	if err := resp.Body.Close(); err != nil {
+		return err
+	}
+	if resp.StatusCode >= 400 {
+		return fmt.Errorf("GET %s: %s", target, resp.Status)
+	}
+	return nil
+}
+
+// dial connects from inside the container's network namespace.
+func (b *Backend) dial(ctx context.Context, id container.ID, addr string) (net.Conn, error) {
+	c, r, err := b.running(id)
+	if err != nil {
+		return nil, err
+	}
+	if c.record.Config.Network.Mode == container.NetworkHost {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	}
+	b.mu.Lock()
+	if r.netns == nil {
+		r.netns, err = namespace.Open(r.process.PID(), namespace.Network)
+	}
+	var ns *os.File
+	if err == nil {
+		ns, err = duplicate(r.netns) // the run's own may be closed under a slow dial
+	}
+	b.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := network.DialIn(ctx, ns, "tcp", addr)
+	return conn, errors.Join(err, ns.Close())
+}

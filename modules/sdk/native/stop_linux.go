@@ -1,0 +1,247 @@
+package native
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containust/containust/modules/core/cgroup"
+	"github.com/containust/containust/modules/core/container"
+)
+
+// defaultStopTimeout is how long a process has to end after its stop signal.
+const defaultStopTimeout = 10 * time.Second
+
+// watch waits for a process's end, and leaves nothing of it behind.
+func (b *Backend) watch(name string, c *instance, r *run) {
+	exit, err := r.process.Wait(context.Background())
+	if errors.Is(err, os.ErrClosed) {
+		return // Close let go of it
+	}
+	if err != nil {
+		b.log.Error("wait", "container", name, "error", err)
+		exit = container.ExitStatus{Unknown: true}
+	}
+	if exit.Unknown {
+		b.mu.Lock()
+		rec := c.record
+		b.mu.Unlock()
+		exit = b.missedExit(rec)
+	}
+	if err := b.cleanUp(context.Background(), name, r); err != nil {
+		b.log.Error("clean up", "container", name, "error", err)
+	}
+	for _, p := range r.logs {
+		p.drain()
+	}
+	b.noteEnd(name, c, exit)
+	b.mu.Lock()
+	err = r.close()
+	b.mu.Unlock()
+	if err != nil {
+		b.log.Error("close", "container", name, "error", err)
+	}
+	close(r.done)
+}
+
+func (b *Backend) noteEnd(name string, c *instance, exit container.ExitStatus) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.run = nil
+	c.record.PID, c.record.StartTime = 0, 0
+	c.record.Exit, c.record.Finished = &exit, time.Now()
+	if err := b.save(c); err != nil {
+		b.log.Error("save record", "container", name, "error", err)
+	}
+}
+
+// cleanUp removes a run's kernel objects: processes that are still there, the
+// cgroup, the interface.
+func (b *Backend) cleanUp(ctx context.Context, name string, r *run) error {
+	var err error
+	if r.cgroup != nil {
+		err = r.cgroup.Kill()
+		if err == nil {
+			err = r.cgroup.WaitEmpty(ctx)
+		}
+		if err == nil {
+			err = r.cgroup.Remove(ctx)
+		}
+	}
+	return errors.Join(err, b.net.detach(ctx, name))
+}
+
+func (b *Backend) cgroupPath(name string) string { return cgroup.Path(b.opts.Project, name) }
+
+func (b *Backend) openCgroup(name string) (*cgroup.Cgroup, error) {
+	g, err := cgroup.Open(cgroup.Spec{Path: b.cgroupPath(name)}, cgroup.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// removeProjectCgroup removes the folders that the containers' cgroups were in.
+// The outer one is shared with other projects, which may be using it.
+func (b *Backend) removeProjectCgroup(ctx context.Context) error {
+	own := path.Dir(b.cgroupPath("x"))
+	for _, dir := range []string{own, path.Dir(own)} {
+		g, err := cgroup.Open(cgroup.Spec{Path: dir}, cgroup.Options{})
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if dir == own {
+			err = g.Remove(ctx)
+		} else if err = unix.Rmdir(g.Path()); errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.ENOENT) {
+			err = nil
+		}
+		if err := errors.Join(err, g.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stop ends a container's processes.
+func (b *Backend) Stop(ctx context.Context, id container.ID, opts container.StopOptions) error {
+	c, err := b.instance(id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c.operation.Lock()
+	defer c.operation.Unlock()
+	b.mu.Lock()
+	cfg, r := c.record.Config, c.run
+	b.mu.Unlock()
+	if r == nil {
+		return nil
+	}
+	timeout := opts.Timeout
+	if timeout == 0 {
+		timeout = cfg.StopTimeout
+	}
+	if timeout == 0 {
+		timeout = defaultStopTimeout
+	}
+	if timeout > 0 {
+		asked, err := b.ask(cfg, r)
+		if err != nil {
+			return err
+		}
+		if asked {
+			select {
+			case <-r.done:
+				return nil
+			case <-time.After(timeout):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	if err := b.kill(r); err != nil {
+		return err
+	}
+	select {
+	case <-r.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// kill ends all processes of a run at once.
+func (b *Backend) kill(r *run) error {
+	if r.cgroup != nil {
+		return r.cgroup.Kill()
+	}
+	// The first process of a pid namespace takes all others with it.
+	if err := r.process.Signal(unix.SIGKILL); !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
+}
+
+// ask sends the stop signal. It is false if the process would not notice: the
+// kernel drops signals for the first process of a pid namespace that it neither
+// catches nor waits for, so waiting would be in vain.
+func (b *Backend) ask(cfg container.Config, r *run) (bool, error) {
+	sig, err := ParseSignal(cfg.StopSignal)
+	if err != nil {
+		return false, err
+	}
+	if sig != unix.SIGKILL {
+		notices, err := noticesSignal(r.process.PID(), sig)
+		if err != nil || !notices {
+			return false, err
+		}
+	}
+	if err := r.process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return false, err
+	}
+	return true, nil
+}
+
+// ParseSignal returns the signal that a name or number means; empty is SIGTERM.
+func ParseSignal(name string) (syscall.Signal, error) {
+	if name == "" {
+		return unix.SIGTERM, nil
+	}
+	if n, err := strconv.Atoi(name); err == nil && n > 0 && n <= 64 {
+		return syscall.Signal(n), nil
+	}
+	full := strings.ToUpper(name)
+	if !strings.HasPrefix(full, "SIG") {
+		full = "SIG" + full
+	}
+	if sig := unix.SignalNum(full); sig != 0 {
+		return sig, nil
+	}
+	return 0, fmt.Errorf("unknown signal %q", name)
+}
+
+// noticesSignal reads from /proc/pid/status (proc(5)) whether a process catches
+// a signal or keeps it blocked, as programs do that wait for it.
+func noticesSignal(pid int, sig syscall.Signal) (bool, error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil // it ended: whoever waits sees that
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		key, value, _ := strings.Cut(lines.Text(), ":")
+		if key != "SigCgt" && key != "SigBlk" {
+			continue
+		}
+		mask, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+		if err != nil {
+			return false, err
+		}
+		if mask&(1<<(uint(sig)-1)) != 0 {
+			return true, nil
+		}
+	}
+	if err := lines.Err(); err != nil && !errors.Is(err, unix.ESRCH) {
+		return false, err
+	}
+	return false, nil
+}

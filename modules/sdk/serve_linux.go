@@ -1,0 +1,67 @@
+package sdk
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/sdk/native"
+	"github.com/containust/containust/modules/sdk/supervise"
+)
+
+// runBase holds, on a tmpfs, what projects have on the machine while they run.
+const runBase = "/run/containust"
+
+// Guard is the body of the process that Options.Supervisor names: the guardian
+// of the project with this state folder. supervisor is the complete command of
+// a process that calls Supervise for it. It returns when the project has
+// nothing left to run.
+func Guard(ctx context.Context, stateDir string, supervisor []string) error {
+	ready, err := supervise.ReadyFile()
+	if err != nil {
+		return err
+	}
+	return supervise.Guard(ctx, supervise.GuardOptions{
+		StateDir: stateDir, Supervisor: supervisor, Ready: ready, Logger: processLogger("guardian"),
+	})
+}
+
+// Supervise is the body of the process that a guardian runs: the supervisor of
+// the project with this state folder.
+func Supervise(ctx context.Context, stateDir string) error {
+	ready, err := supervise.ReadyFile()
+	if err != nil {
+		return err
+	}
+	log := processLogger("supervisor")
+	opts := supervise.ServeOptions{
+		StateDir: stateDir, Logger: log,
+		Open: func(ctx context.Context) (supervise.ProjectBackend, error) {
+			b, err := native.Open(ctx, native.Options{
+				Project: projectID(stateDir), StateDir: stateDir,
+				RunDir: filepath.Join(runBase, projectID(stateDir)),
+				FindExit: func(pid int, after time.Time) (container.ExitStatus, bool, error) {
+					return supervise.FindExit(stateDir, pid, after)
+				},
+				Logger: log,
+			})
+			if err != nil {
+				return nil, err
+			}
+			return b, nil
+		},
+	}
+	if ready != nil {
+		opts.Ready = ready
+	}
+	return supervise.Serve(ctx, opts)
+}
+
+// processLogger writes to the file that these processes have as their standard
+// error.
+func processLogger(name string) *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stderr, nil)).With("process", name)
+}
