@@ -1,0 +1,3 @@
+module github.com/containust/containust/examples/guestbook
+
+go 1.26.0
