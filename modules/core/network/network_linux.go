@@ -156,7 +156,7 @@ type port struct {
 	link      netlink.Link
 	addresses []netip.Addr
 	neighbors []neighbor
-	routes    []netlink.Route // LinkIndex is filled in
+	routes    []netlink.Route // over the link
 }
 
 // neighbor is who is at the other end.
@@ -189,7 +189,9 @@ func configure(h *netlink.Handle, p port) error {
 		}
 	}
 	for _, route := range p.routes {
-		route.LinkIndex = index
+		if route.Type != unix.RTN_UNREACHABLE { // which leads nowhere
+			route.LinkIndex = index
+		}
 		if err := h.RouteAdd(&route); err != nil {
 			return &Error{Op: "add route to " + route.Dst.String() + " to", Target: name, Err: err}
 		}

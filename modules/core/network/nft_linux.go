@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,6 +37,10 @@ var (
 // words is the number of registers that an address takes.
 func (f family) words() uint32 { return f.bytes / 4 }
 
+// maxTransaction is above what a full pool with every possible link takes, in
+// bytes. The kernel takes memory only as it is needed.
+const maxTransaction = 16 << 20
+
 // transaction replaces tables whole: all of them, or nothing.
 type transaction struct {
 	conn *nftables.Conn
@@ -45,7 +50,10 @@ type transaction struct {
 // begin opens a transaction in the calling thread's namespace.
 func begin() (*transaction, error) {
 	// Lasting: the socket is opened here, on this thread, and not later.
-	conn, err := nftables.New(nftables.AsLasting())
+	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
+		// A transaction is one message, and each part of it is answered.
+		return errors.Join(c.SetWriteBuffer(maxTransaction), c.SetReadBuffer(maxTransaction))
+	}))
 	if err != nil {
 		return nil, &Error{Op: "open nftables socket", Err: err}
 	}
@@ -173,15 +181,28 @@ func l4proto(protocol byte) exprs {
 
 // dport: "th dport".
 func dport(port uint16) exprs {
-	return exprs{
-		&expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2, DestRegister: firstRegister},
-		equal(bigEndian(port)),
-	}
+	return exprs{portAt(targetPort, firstRegister), equal(bigEndian(port))}
+}
+
+// The offsets of the ports in the header of TCP and of UDP.
+const (
+	sourcePort = 0
+	targetPort = 2
+)
+
+// portAt loads a port of the header.
+func portAt(offset, register uint32) expr.Any {
+	return &expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 2, DestRegister: register}
 }
 
 // addressAt loads an address of the header.
 func (f family) addressAt(offset, register uint32) expr.Any {
 	return &expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: f.bytes, DestRegister: register}
+}
+
+// addresses: "ip saddr . ip daddr", or the other way round.
+func (f family) addresses(first, second uint32) exprs {
+	return exprs{f.addressAt(first, firstRegister), f.addressAt(second, firstRegister+f.words())}
 }
 
 // daddr: "ip daddr".
@@ -201,10 +222,14 @@ func (f family) prefixed(offset uint32, addr, mask []byte, compare func([]byte) 
 	}
 }
 
-// original loads a part of the tuple that a connection began with: for packets
-// of both directions, and for the ICMP errors about it, the same.
-func original(key expr.CtKey, register uint32) expr.Any {
-	return &expr.Ct{Key: key, Register: register, Direction: 0}
+// from and back: "ct direction original" and "ct direction reply". Packets that
+// belong to no connection match neither.
+func from() exprs { return ctDirection(0) }
+
+func back() exprs { return ctDirection(1) }
+
+func ctDirection(direction byte) exprs {
+	return exprs{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: firstRegister}, equal([]byte{direction})}
 }
 
 // ctState matches when the connection's state is one of the bits of state.
@@ -261,6 +286,9 @@ func drop() exprs { return exprs{&expr.Verdict{Kind: expr.VerdictDrop}} }
 func goTo(chain *nftables.Chain) exprs {
 	return exprs{&expr.Verdict{Kind: expr.VerdictGoto, Chain: chain.Name}}
 }
+
+// reset: "reject with tcp reset".
+func reset() exprs { return exprs{&expr.Reject{Type: unix.NFT_REJECT_TCP_RST}} }
 
 // refuse: "reject with icmp admin-prohibited".
 func (f family) refuse() exprs {

@@ -162,22 +162,35 @@ func (r *Router) replaceRouterRules(rules Rules) error {
 //	}
 //	chain forward { type filter hook forward priority filter; policy drop;
 //		ct state invalid drop
-//		iifname "uplink" goto edge                        # IPv4
-//		oifname "uplink" goto edge                        # IPv4
-//		ct original ip saddr . ct original ip daddr @links accept
-//		reject with icmp admin-prohibited
+//		iifname "uplink" goto inward                      # IPv4
+//		oifname "uplink" goto outward                     # IPv4
+//		ct direction original ip saddr . ip daddr @links accept
+//		ct direction reply ip daddr . ip saddr @links accept
+//		goto refuse
 //	}
-//	chain edge {
-//		ct original ip daddr . ct protocol . ct original proto-dst @exposed accept
-//		ct original ip saddr @outside accept
-//		iifname != "uplink" reject with icmp admin-prohibited
+//	chain inward {
+//		ct state related accept
+//		ct direction original ip daddr . meta l4proto . th dport @exposed accept
+//		ct direction reply ip daddr @outside accept
 //		drop
+//	}
+//	chain outward {
+//		ct state related accept
+//		ct direction reply ip saddr . meta l4proto . th sport @exposed accept
+//		ct direction original ip saddr @outside accept
+//		goto refuse
+//	}
+//	chain refuse {
+//		meta l4proto tcp reject with tcp reset
+//		reject with icmp admin-prohibited
 //	}
 //	chain input { type filter hook input priority filter; policy drop; iifname "lo" accept }
 //
-// The links are compared with what the connection began with, so that answers
-// pass, and nothing passes any more when its link is gone. What a container may
-// not do is refused rather than dropped: it learns at once, and no secret.
+// An answer is compared with the rules as much as what it answers, so that
+// nothing passes any more when its link is gone. What a container may not do is
+// refused rather than dropped: it learns at once, and no secret. A reset,
+// because an ICMP error that arrives while connect(2) still holds the socket is
+// lost.
 func (r *Router) familyRules(t *transaction, f family, rules Rules) {
 	table := t.table(f.table, routerTable)
 	address := func(a Addresses) []byte {
@@ -209,6 +222,11 @@ func (r *Router) familyRules(t *transaction, f family, rules Rules) {
 	}, in(sourceSet), accept())
 	t.rule(prerouting, iifname("lo"), accept())
 
+	// Before the chains that go there.
+	refuse := t.conn.AddChain(&nftables.Chain{Table: table, Name: "refuse"})
+	t.rule(refuse, l4proto(unix.IPPROTO_TCP), reset())
+	t.rule(refuse, f.refuse())
+
 	forward := t.chain(table, "forward", nftables.ChainTypeFilter,
 		nftables.ChainHookForward, nftables.ChainPriorityFilter, nftables.ChainPolicyDrop)
 	t.rule(forward, ctState(expr.CtStateBitINVALID), drop())
@@ -218,22 +236,21 @@ func (r *Router) familyRules(t *transaction, f family, rules Rules) {
 		t.rule(prerouting, iifname(uplink), exprs{
 			f.addressAt(f.source, firstRegister), equal(r.pool.Gateway().IPv4.AsSlice()),
 		}, accept())
-		edge := r.edgeRules(t, table, rules)
-		t.rule(forward, iifname(uplink), goTo(edge))
-		t.rule(forward, oifname(uplink), goTo(edge))
+		inward, outward := edgeRules(t, refuse, rules)
+		t.rule(forward, iifname(uplink), goTo(inward))
+		t.rule(forward, oifname(uplink), goTo(outward))
 	}
-	t.rule(forward, exprs{
-		original(expr.CtKeySRC, firstRegister), original(expr.CtKeyDST, firstRegister+f.words()),
-	}, in(linkSet), accept())
-	t.rule(forward, f.refuse())
+	t.rule(forward, from(), f.addresses(f.source, f.target), in(linkSet), accept())
+	t.rule(forward, back(), f.addresses(f.target, f.source), in(linkSet), accept())
+	t.rule(forward, goTo(refuse))
 
 	input := t.chain(table, "input", nftables.ChainTypeFilter,
 		nftables.ChainHookInput, nftables.ChainPriorityFilter, nftables.ChainPolicyDrop)
 	t.rule(input, iifname("lo"), accept())
 }
 
-// edgeRules writes the chain of what comes from the host or goes to it.
-func (r *Router) edgeRules(t *transaction, table *nftables.Table, rules Rules) *nftables.Chain {
+// edgeRules writes the chains of what comes from the host and what goes to it.
+func edgeRules(t *transaction, refuse *nftables.Chain, rules Rules) (inward, outward *nftables.Chain) {
 	var exposed, outside [][]byte
 	for _, e := range rules.Expose {
 		key := slices.Concat(rules.endpoint(e.Endpoint).IPv4.AsSlice(), padded([]byte{e.protocol()}), padded(bigEndian(e.Port)))
@@ -247,18 +264,31 @@ func (r *Router) edgeRules(t *transaction, table *nftables.Table, rules Rules) *
 			outside = append(outside, e.IPv4.AsSlice())
 		}
 	}
+	table := refuse.Table
 	exposedSet := t.set(table, "exposed", exposed, nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService)
 	outsideSet := t.set(table, "outside", outside, nftables.TypeIPAddr)
-	edge := t.conn.AddChain(&nftables.Chain{Table: table, Name: "edge"})
-	t.rule(edge, exprs{
-		original(expr.CtKeyDST, firstRegister),
-		&expr.Ct{Key: expr.CtKeyPROTOCOL, Register: firstRegister + 1},
-		original(expr.CtKeyPROTODST, firstRegister+2),
-	}, in(exposedSet), accept())
-	t.rule(edge, exprs{original(expr.CtKeySRC, firstRegister)}, in(outsideSet), accept())
-	t.rule(edge, notIifname(uplink), family4.refuse())
-	t.rule(edge, drop())
-	return edge
+	service := func(address, port uint32) exprs {
+		return exprs{
+			family4.addressAt(address, firstRegister),
+			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: firstRegister + 1},
+			portAt(port, firstRegister+2),
+		}
+	}
+	host := func(address uint32) exprs { return exprs{family4.addressAt(address, firstRegister)} }
+	source, target := family4.source, family4.target
+
+	inward = t.conn.AddChain(&nftables.Chain{Table: table, Name: "inward"})
+	t.rule(inward, ctState(expr.CtStateBitRELATED), accept())
+	t.rule(inward, from(), service(target, targetPort), in(exposedSet), accept())
+	t.rule(inward, back(), host(target), in(outsideSet), accept())
+	t.rule(inward, drop())
+
+	outward = t.conn.AddChain(&nftables.Chain{Table: table, Name: "outward"})
+	t.rule(outward, ctState(expr.CtStateBitRELATED), accept())
+	t.rule(outward, back(), service(source, sourcePort), in(exposedSet), accept())
+	t.rule(outward, from(), host(source), in(outsideSet), accept())
+	t.rule(outward, goTo(refuse))
+	return inward, outward
 }
 
 // setWayOut gives the router a default route through the host, or takes it

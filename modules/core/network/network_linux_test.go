@@ -1,0 +1,40 @@
+package network_test
+
+import (
+	"net/netip"
+	"testing"
+)
+
+func TestLinks(t *testing.T) {
+	p := newProject(t, "links", "web", "api", "db")
+	p.link("web", "api")
+	p.link("api", "db")
+	for name, e := range p.endpoints {
+		serve(t, e.NS(), name, 80)
+	}
+	p.apply(t)
+	reached := map[string]map[string]bool{
+		"web": {"api": true}, "api": {"db": true}, "db": {},
+	}
+	for from, links := range reached {
+		for to := range reached {
+			if from == to {
+				continue
+			}
+			for _, protocol := range []string{"tcp", "udp"} {
+				for _, a := range []netip.Addr{p.addresses(to).IPv4, p.addresses(to).IPv6} {
+					t.Run(from+" to "+to+" "+protocol+" "+a.String(), func(t *testing.T) {
+						if links[to] {
+							requireAnswer(t, to+" saw ", p.endpoints[from].NS(), protocol, a, 80)
+						} else {
+							requireNoAnswer(t, p.endpoints[from].NS(), protocol, a, 80)
+						}
+					})
+				}
+			}
+		}
+	}
+	t.Run("host to container", func(t *testing.T) {
+		requireNoAnswer(t, nil, "tcp", p.addresses("web").IPv4, 80)
+	})
+}
