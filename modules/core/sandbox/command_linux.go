@@ -23,7 +23,7 @@ func (t *table) command(c *Command, null arg) error {
 		t.call("start a session", unix.SYS_SETSID)
 	}
 	t.call("start a session keyring", unix.SYS_KEYCTL, number(unix.KEYCTL_JOIN_SESSION_KEYRING), number(0))
-	t.last().tolerate = tolerated(unix.ENOSYS)
+	t.on(0, unix.ENOSYS)
 	for _, r := range c.Rlimits {
 		limit := unix.Rlimit{Cur: r.Cur, Max: r.Max}
 		t.call("set the limit "+rlimitName(r.Resource), unix.SYS_PRLIMIT64, number(0), number(r.Resource), t.bytes(memory(&limit)), number(0))
@@ -148,7 +148,7 @@ func (t *table) programs(c *Command) {
 		t.call("run "+place, unix.SYS_EXECVE, t.text(place), argv, envp)
 		if i < len(places)-1 {
 			// As execvp(3).
-			t.last().tolerate = tolerated(unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG)
+			t.on(0, unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG)
 		}
 	}
 }

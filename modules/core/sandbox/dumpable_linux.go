@@ -15,10 +15,10 @@ var hidden struct {
 	before   int // PR_GET_DUMPABLE when the first of them began
 }
 
-// hide makes the process not dumpable until show is called. A child shares its
+// hide makes the process not dumpable until undo is called. A child shares its
 // memory, and the one of an exec is visible in the container's pid namespace:
 // without this, a process there could reach that memory through /proc/PID/mem.
-func hide() (show func(), err error) {
+func hide() (undo func(), err error) {
 	hidden.Lock()
 	defer hidden.Unlock()
 	if hidden.launches == 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"runtime"
 	"slices"
@@ -52,8 +53,8 @@ func Exec(ctx context.Context, target *Process, spec ExecSpec, opts Options) (*P
 // run makes a child that walks the table, and waits until it runs its program
 // or is dead.
 func (t *table) run(ctx context.Context, flags uint64, cgroup *os.File, opts Options) (*Process, error) {
-	if opts.Logger != nil {
-		opts.Logger.DebugContext(ctx, "launch", "steps", t)
+	if opts.Logger != nil && opts.Logger.Enabled(ctx, slog.LevelDebug) {
+		opts.Logger.DebugContext(ctx, "launch", "steps", t.String())
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("sandbox: launch: %w", err)

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -23,6 +25,7 @@ type Process struct {
 	pid   int
 	pidfd *os.File
 
+	closed  atomic.Bool
 	waiting chan struct{} // holds a token while somebody waits in the kernel
 	exit    *container.ExitStatus
 
@@ -102,7 +105,7 @@ func (p *Process) duplicate() (*os.File, error) {
 	control := conn.Control(func(old uintptr) {
 		fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 3)
 	})
-	if err := errors.Join(control, err); err != nil {
+	if err := cmp.Or(p.failed(control), err); err != nil {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), p.pidfd.Name()), nil
@@ -146,9 +149,8 @@ func (p *Process) Wait(ctx context.Context) (container.ExitStatus, error) {
 		return *p.exit, nil
 	case ctx.Err() != nil:
 		return container.ExitStatus{}, context.Cause(ctx)
-	case failed != nil:
-		err = failed
 	}
+	err = cmp.Or(failed, p.failed(err))
 	return container.ExitStatus{}, fmt.Errorf("sandbox: wait for process %d: %w", p.pid, err)
 }
 
@@ -230,17 +232,29 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	if err == unix.ESRCH {
 		err = os.ErrProcessDone
 	}
-	if err := errors.Join(control, err); err != nil {
+	if err := cmp.Or(p.failed(control), err); err != nil {
 		return fmt.Errorf("sandbox: signal process %d: %w", p.pid, err)
 	}
 	return nil
+}
+
+// failed is the error of a call on the descriptor: what [os.File] says for
+// itself after a Close, its raw connection says with an error of its own.
+func (p *Process) failed(err error) error {
+	if err != nil && p.closed.Load() {
+		return os.ErrClosed
+	}
+	return err
 }
 
 // Close releases the descriptor; a Wait that goes on returns [os.ErrClosed].
 // It does not end the process. A child that was not waited for remains a
 // zombie until its parent ends.
 func (p *Process) Close() error {
-	if err := p.pidfd.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+	if p.closed.Swap(true) {
+		return nil
+	}
+	if err := p.pidfd.Close(); err != nil {
 		return fmt.Errorf("sandbox: close process %d: %w", p.pid, err)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"github.com/containust/containust/modules/core/rootfs"
@@ -12,8 +13,27 @@ import (
 
 // newTable returns an empty table with room for what most launches need.
 func newTable() *table {
-	return &table{steps: make([]step, 0, 256), data: make([]datum, 0, 96)}
+	return &table{
+		steps:          make([]step, 0, 256),
+		data:           make([]datum, 0, 256),
+		clonesDetached: clonesDetached(),
+	}
 }
+
+// clonesDetached tells whether this kernel can clone a mount that is attached
+// nowhere (Linux 6.15). It costs a mount, so it is asked for once.
+var clonesDetached = sync.OnceValue(func() bool {
+	f, err := rootfs.Tmpfs(nil, 0)
+	if err != nil {
+		return false // and a launch will say why
+	}
+	defer f.Close()
+	clone, err := rootfs.Clone(f, rootfs.Bind{})
+	if err != nil {
+		return false
+	}
+	return clone.Close() == nil
+})
 
 // launch fills the table for a container's first process. The caller closes the
 // file that it returns, if any, after the child has run the table.
@@ -23,13 +43,13 @@ func (t *table) launch(spec *Spec) (dev *os.File, err error) {
 	}
 	t.namespaces(spec)
 	root := t.file(spec.Root)
-	empty := t.attachRoot(root)
+	t.attachRoot(root)
 	dev, err = t.mounts(root, spec)
 	if err != nil {
 		return dev, err
 	}
 	null := t.null(root, dev)
-	t.mask(root, null, empty, spec.Masked)
+	t.mask(root, null, spec.Masked)
 	t.makeReadOnly(root, spec.ReadOnly)
 	if spec.ReadOnlyRoot {
 		t.setAttr("make the root file system read-only", root, 0, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
@@ -79,21 +99,14 @@ func (t *table) namespaces(spec *Spec) {
 
 // attachRoot puts the root over "/" of the new mount namespace, which a pivot
 // turns around later. Over "/" and not elsewhere because that exists on every
-// host, and hides nothing that a later mount must see. It returns an empty file
-// system that lies there too: before Linux 6.15 only attached mounts can be
-// cloned.
-func (t *table) attachRoot(root arg) (empty arg) {
-	const name = "make mounts private"
-	t.call(name, unix.SYS_MOUNT, t.text(""), t.text("/"), number(0), number(unix.MS_REC|unix.MS_PRIVATE), number(0))
+// host, and hides nothing that a later mount must see.
+func (t *table) attachRoot(root arg) {
+	const private, name = "make mounts private", "attach the root file system"
+	t.call(private, unix.SYS_MOUNT, t.text(""), t.text("/"), number(0), number(unix.MS_REC|unix.MS_PRIVATE), number(0))
 	// A clone of a shared mount is shared too.
-	t.setAttr(name, root, unix.AT_RECURSIVE, unix.MountAttr{Propagation: unix.MS_PRIVATE})
-	const emptyName = "make an empty file system"
-	empty = t.newFileSystem(emptyName, "tmpfs", []string{"mode=0555"},
-		rootfs.ReadOnly|rootfs.NoSuid|rootfs.NoDev|rootfs.NoExec)
-	t.attach(emptyName, empty, number(unix.AT_FDCWD), "/")
-	t.attach("attach the root file system", root, number(unix.AT_FDCWD), "/")
-	t.call("enter the root file system", unix.SYS_FCHDIR, root)
-	return empty
+	t.setAttr(private, root, unix.AT_RECURSIVE, unix.MountAttr{Propagation: unix.MS_PRIVATE})
+	t.attach(name, root, number(unix.AT_FDCWD), "/")
+	t.call(name, unix.SYS_FCHDIR, root)
 }
 
 // mounts attaches what the specification mounts over the root.
@@ -147,6 +160,12 @@ func (t *table) attach(name string, source, target arg, at string) int {
 	return t.call(name, unix.SYS_MOVE_MOUNT, source, t.text(""), target, t.text(at), number(flags))
 }
 
+// clone returns a detached mount of what an open file is.
+func (t *table) clone(name string, file arg, flags int) arg {
+	return result(t.call(name, unix.SYS_OPEN_TREE, file, t.text(""),
+		number(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|flags)))
+}
+
 // setAttr changes a mount, and with AT_RECURSIVE those below it.
 func (t *table) setAttr(name string, mount arg, flags int, attr unix.MountAttr) {
 	t.call(name, unix.SYS_MOUNT_SETATTR, mount, t.text(""), number(unix.AT_EMPTY_PATH|flags),
@@ -172,27 +191,37 @@ func (t *table) open(name string, dir arg, p string, flags, resolve int) int {
 func (t *table) null(root arg, dev *os.File) arg {
 	const name = "open /dev/null"
 	const resolve = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS
+	where, path := root, "dev/null"
 	if dev != nil {
-		return result(t.open(name, t.file(dev), "null", unix.O_RDWR, resolve))
+		where, path = t.file(dev), "null"
 	}
-	return result(t.open(name, root, "dev/null", unix.O_RDWR, resolve))
+	opened := result(t.open(name, where, path, unix.O_RDWR, resolve))
+	// Not one of the numbers that the standard streams will take.
+	return result(t.call(name, unix.SYS_FCNTL, opened, number(unix.F_DUPFD_CLOEXEC), number(3)))
 }
 
-// mask hides paths: files behind the null device, folders behind an empty file
-// system.
-func (t *table) mask(root, null, empty arg, paths []string) {
+// mask hides paths: folders behind an empty file system, files behind the null
+// device.
+func (t *table) mask(root, null arg, paths []string) {
+	if len(paths) == 0 {
+		return
+	}
+	const emptyName = "make an empty file system"
+	empty := t.newFileSystem(emptyName, "tmpfs", []string{"mode=0555"},
+		rootfs.ReadOnly|rootfs.NoSuid|rootfs.NoDev|rootfs.NoExec)
+	if !t.clonesDetached {
+		t.attach(emptyName, empty, number(unix.AT_FDCWD), ".")
+		defer t.call(emptyName, unix.SYS_UMOUNT2, t.text("."), number(unix.MNT_DETACH))
+	}
 	for _, p := range paths {
 		name := "mask " + p
-		target := result(t.resolve(name, root, p, unix.O_PATH))
-		t.last().tolerate = tolerated(unix.ENOENT)
-		t.last().skip = 4
-		for _, source := range []arg{null, empty} {
-			clone := t.call(name, unix.SYS_OPEN_TREE, source, t.text(""),
-				number(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH))
-			// The one that is of the wrong kind cannot cover the path.
-			t.attach(name, result(clone), target, "")
-			t.last().tolerate = tolerated(unix.ENOTDIR)
-		}
+		folder := result(t.resolve(name, root, p, unix.O_PATH|unix.O_DIRECTORY))
+		t.on(3, unix.ENOENT, unix.ENOTDIR)
+		t.attach(name, t.clone(name, empty, 0), folder, "")
+		t.jump(name, 3)
+		file := result(t.resolve(name, root, p, unix.O_PATH))
+		t.on(2, unix.ENOENT)
+		t.attach(name, t.clone(name, null, 0), file, "")
 	}
 }
 
@@ -200,10 +229,8 @@ func (t *table) makeReadOnly(root arg, paths []string) {
 	for _, p := range paths {
 		name := "make " + p + " read-only"
 		target := result(t.resolve(name, root, p, unix.O_PATH))
-		t.last().tolerate = tolerated(unix.ENOENT)
-		t.last().skip = 3
-		clone := result(t.call(name, unix.SYS_OPEN_TREE, target, t.text(""),
-			number(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE)))
+		t.on(3, unix.ENOENT)
+		clone := t.clone(name, target, unix.AT_RECURSIVE)
 		t.setAttr(name, clone, unix.AT_RECURSIVE, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 		t.attach(name, clone, target, "")
 	}
@@ -216,6 +243,9 @@ func (t *table) pivot() {
 	// The old root now lies over the new one.
 	t.call(name, unix.SYS_UMOUNT2, t.text("."), number(unix.MNT_DETACH))
 	t.call(name, unix.SYS_CHDIR, t.text("/"))
+	// Where the host had more than one mount over its "/", one would be left
+	// here, a ".." away. Then this crosses a mount and the launch ends (EXDEV).
+	t.open(name, number(unix.AT_FDCWD), "..", unix.O_PATH, unix.RESOLVE_NO_XDEV)
 }
 
 // memory returns the bytes of a value without pointers, as the kernel reads it.

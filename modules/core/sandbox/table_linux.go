@@ -16,7 +16,8 @@ type table struct {
 	data  []datum
 	files []*os.File // whose numbers the steps contain
 
-	program string // Args[0], for errors
+	program        string // Args[0], for errors
+	clonesDetached bool   // what the kernel can
 }
 
 // A step is one system call.
@@ -83,13 +84,6 @@ func (t *table) bytes(b string) arg  { return t.datum(datum{kind: dataBytes, tex
 func (t *table) argv(s []string) arg { return t.datum(datum{kind: dataArgs, words: s}) }
 func (t *table) envp(s []string) arg { return t.datum(datum{kind: dataEnv, words: s}) }
 func (t *table) file(f *os.File) arg { t.files = append(t.files, f); return number(f.Fd()) }
-func (t *table) last() *step         { return &t.steps[len(t.steps)-1] }
-func tolerated(errs ...unix.Errno) (mask uint64) {
-	for _, e := range errs {
-		mask |= 1 << e
-	}
-	return mask
-}
 
 // descriptors are the numbers of the files that the steps use.
 func (t *table) descriptors() []int {
@@ -108,6 +102,24 @@ func (t *table) call(name string, nr uintptr, args ...arg) int {
 	copy(s.args[:], args)
 	t.steps = append(t.steps, s)
 	return len(t.steps) - 1
+}
+
+func (t *table) last() *step { return &t.steps[len(t.steps)-1] }
+
+// on makes the given errors of the last step none: after them, the next skip
+// steps are left out.
+func (t *table) on(skip int, errs ...unix.Errno) {
+	s := t.last()
+	s.skip = skip
+	for _, e := range errs {
+		s.tolerate |= 1 << e
+	}
+}
+
+// jump leaves out the next skip steps.
+func (t *table) jump(name string, skip int) {
+	t.call(name, unix.SYS_CLOSE, number(-1))
+	t.on(skip, unix.EBADF)
 }
 
 // String lists the table, a step a line: index, call, result and purpose.
@@ -188,6 +200,7 @@ var callNames = map[uintptr]string{
 	unix.SYS_CAPSET:         "capset",
 	unix.SYS_CHDIR:          "chdir",
 	unix.SYS_CLONE3:         "clone3",
+	unix.SYS_CLOSE:          "close",
 	unix.SYS_CLOSE_RANGE:    "close_range",
 	unix.SYS_DUP3:           "dup3",
 	unix.SYS_EXECVE:         "execve",

@@ -1,0 +1,156 @@
+// Command probe tells what a process sees and can do inside a container.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+type report struct {
+	Args, Env  []string
+	Dir        string
+	Hostname   string
+	UID, GID   int
+	Groups     []int
+	PID, SID   int
+	Umask      int
+	Files      map[string]string
+	Namespaces map[string]string
+	Status     map[string]string
+	Mounts     []string
+	Cgroup     string
+	Limits     syscall.Rlimit
+	Interfaces string
+	Keyring    int
+}
+
+func main() {
+	switch filepath.Base(os.Args[0]) {
+	case "probe":
+		see()
+	case "exit":
+		code, _ := strconv.Atoi(os.Args[1])
+		os.Exit(code)
+	case "kill":
+		n, _ := strconv.Atoi(os.Args[1])
+		_ = syscall.Kill(os.Getpid(), syscall.Signal(n)) // pid 1 is spared what it did not ask for
+		select {}
+	case "wait":
+		c := make(chan os.Signal, 1)
+		signal.Notify(c, syscall.SIGTERM)
+		fmt.Println("ready")
+		<-c
+		os.Exit(43)
+	case "try":
+		try(os.Args[1], os.Args[2:])
+	case "peek":
+		peek()
+	}
+}
+
+func see() {
+	r := report{
+		Args: os.Args, Env: os.Environ(),
+		UID: os.Getuid(), GID: os.Getgid(), PID: os.Getpid(),
+		Files: map[string]string{}, Namespaces: map[string]string{}, Status: map[string]string{},
+	}
+	r.Dir, _ = syscall.Getwd()
+	r.Hostname, _ = os.Hostname()
+	r.Groups, _ = os.Getgroups()
+	r.Umask = syscall.Umask(0)
+	sid, _, _ := syscall.RawSyscall(syscall.SYS_GETSID, 0, 0, 0)
+	r.SID = int(sid)
+	_ = syscall.Getrlimit(syscall.RLIMIT_CORE, &r.Limits)
+	for fd := range 64 {
+		if target, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd)); err == nil {
+			r.Files[strconv.Itoa(fd)] = target
+		}
+	}
+	names, _ := filepath.Glob("/proc/self/ns/*")
+	for _, name := range names {
+		r.Namespaces[filepath.Base(name)], _ = os.Readlink(name)
+	}
+	for line := range strings.Lines(read("/proc/self/status")) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		r.Status[key] = strings.TrimSpace(value)
+	}
+	r.Mounts = strings.Split(strings.TrimSpace(read("/proc/self/mountinfo")), "\n")
+	r.Cgroup = read("/proc/self/cgroup")
+	r.Interfaces = read("/proc/net/dev")
+	keyring, _, _ := syscall.RawSyscall(syscall.SYS_KEYCTL, 0, ^uintptr(2), 0) // of this session
+	r.Keyring = int(keyring)
+	if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
+		os.Exit(1)
+	}
+}
+
+func read(name string) string {
+	b, _ := os.ReadFile(name)
+	return string(b)
+}
+
+// try does one thing to each path and prints the errors, a line each.
+func try(what string, paths []string) {
+	for _, p := range paths {
+		var err error
+		switch what {
+		case "write":
+			var f *os.File
+			if f, err = os.OpenFile(p, os.O_WRONLY|os.O_CREATE, 0o644); err == nil {
+				f.Close()
+			}
+		case "read":
+			var b []byte
+			if b, err = os.ReadFile(p); err == nil {
+				fmt.Printf("%s: %d bytes\n", p, len(b))
+				continue
+			}
+		case "list":
+			var entries []os.DirEntry
+			if entries, err = os.ReadDir(p); err == nil {
+				fmt.Printf("%s: %d entries\n", p, len(entries))
+				continue
+			}
+		case "listen":
+			var fd int
+			if fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0); err == nil {
+				err = syscall.Bind(fd, &syscall.SockaddrInet4{Port: 80, Addr: [4]byte{127, 0, 0, 1}})
+			}
+		case "chown":
+			err = os.Chown(p, 1, 1)
+		}
+		fmt.Printf("%s: %v\n", p, err)
+	}
+}
+
+// peek reads the memory of every process that it finds until it is told to
+// stop, and prints what it could read of those that are not this program.
+func peek() {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGTERM)
+	fmt.Println("ready")
+	self, _ := os.Readlink("/proc/self/exe")
+	for {
+		select {
+		case <-c:
+			fmt.Println("done")
+			return
+		default:
+		}
+		dirs, _ := filepath.Glob("/proc/[0-9]*")
+		for _, dir := range dirs {
+			if f, err := os.OpenFile(dir+"/mem", os.O_RDWR, 0); err == nil {
+				if exe, err := os.Readlink(dir + "/exe"); err == nil && exe != self && !strings.HasPrefix(exe, "/bin/") {
+					fmt.Println("opened the memory of", exe)
+				}
+				f.Close()
+			}
+		}
+	}
+}
