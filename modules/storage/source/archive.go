@@ -134,8 +134,7 @@ type readerFunc func(p []byte) (int, error)
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // checkExpansion runs in the goroutine of the plain stage.
-func (a *archive) checkExpansion() error {
-	plain := a.plain.count.Load()
+func (a *archive) checkExpansion(plain int64) error {
 	if plain > a.limits.Bytes {
 		return &LimitError{Limit: "bytes", Max: a.limits.Bytes}
 	}
@@ -178,7 +177,7 @@ func (a *archive) next() (*tar.Header, error) {
 			return nil, a.fail(io.ErrUnexpectedEOF)
 		}
 		return nil, a.finish()
-	case errors.Is(err, tar.ErrHeader) && a.entries == 0:
+	case errors.Is(err, tar.ErrHeader) && a.entries == 0, a.decode == nil && a.pos < blockSize:
 		return nil, a.fail(ErrNotArchive)
 	case err != nil:
 		return nil, a.fail(err)

@@ -22,8 +22,8 @@ const (
 type stage struct {
 	ctx   context.Context
 	hash  hash.Hash
-	count atomic.Int64 // bytes that came from the source of this stage
-	check func() error // after each chunk; may be nil
+	count atomic.Int64            // bytes that came from the source of this stage
+	check func(count int64) error // after each chunk; may be nil
 
 	filled chan []byte
 	free   chan []byte
@@ -36,7 +36,7 @@ type stage struct {
 	rest []byte // what is left of it
 }
 
-func startStage(ctx context.Context, src io.Reader, h hash.Hash, check func() error) *stage {
+func startStage(ctx context.Context, src io.Reader, h hash.Hash, check func(count int64) error) *stage {
 	s := &stage{
 		ctx:    ctx,
 		hash:   h,
@@ -47,7 +47,7 @@ func startStage(ctx context.Context, src io.Reader, h hash.Hash, check func() er
 		exited: make(chan struct{}),
 	}
 	for range chunkCount {
-		s.free <- make([]byte, chunkSize)
+		s.free <- nil // made when needed: many sources are smaller
 	}
 	go s.run(src)
 	return s
@@ -67,12 +67,15 @@ func (s *stage) run(src io.Reader) {
 			s.err = context.Cause(s.ctx)
 			return
 		}
+		if buf == nil {
+			buf = make([]byte, chunkSize)
+		}
 		n, err := readFull(src, buf[:chunkSize])
-		s.count.Add(int64(n))
+		count := s.count.Add(int64(n))
 		s.hash.Write(buf[:n])
 		if s.check != nil {
 			// A limit comes first: a bomb need not be an error of its format.
-			if limit := s.check(); limit != nil {
+			if limit := s.check(count); limit != nil {
 				err = limit
 			}
 		}
