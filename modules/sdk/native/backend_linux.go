@@ -41,9 +41,13 @@ type Backend struct {
 	boot string
 	net  projectNetwork
 
+	// life ends with Close: whoever watches a process then lets go of it.
+	life  context.Context
+	letGo context.CancelFunc
+	tasks sync.WaitGroup // watchers and pumps
+
 	mu         sync.Mutex
 	containers map[string]*instance
-	pumps      sync.WaitGroup
 }
 
 // instance is one container.
@@ -89,6 +93,7 @@ func Open(ctx context.Context, opts Options) (*Backend, error) {
 		opts: opts, log: opts.Logger, boot: strings.TrimSpace(string(boot)),
 		containers: map[string]*instance{},
 	}
+	b.life, b.letGo = context.WithCancel(context.Background())
 	for _, dir := range []string{b.containersDir(), opts.StateDir + "/logs", opts.StateDir + "/volumes"} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
@@ -169,7 +174,7 @@ func (b *Backend) adoptProcess(name string, c *instance) error {
 		return errors.Join(err, process.Close())
 	}
 	c.run = r
-	go b.watch(name, c, r)
+	b.tasks.Go(func() { b.watch(name, c, r) })
 	return nil
 }
 
@@ -295,20 +300,31 @@ func (b *Backend) Release(ctx context.Context) error {
 
 // Close lets go of everything; containers go on.
 func (b *Backend) Close() error {
-	b.mu.Lock()
-	var err error
-	for _, c := range b.containers {
-		if c.run == nil {
-			continue
-		}
-		for _, p := range c.run.logs {
+	b.letGo()
+	for _, r := range b.runs() {
+		for _, p := range r.logs {
 			p.stop()
 		}
-		err = errors.Join(err, c.run.close())
 	}
-	b.mu.Unlock()
-	b.pumps.Wait()
-	return errors.Join(err, b.net.close())
+	b.tasks.Wait()
+	err := b.net.close()
+	for _, r := range b.runs() {
+		err = errors.Join(err, r.close())
+	}
+	return err
+}
+
+// runs returns the runs that have not ended.
+func (b *Backend) runs() []*run {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var runs []*run
+	for _, c := range b.containers {
+		if c.run != nil {
+			runs = append(runs, c.run)
+		}
+	}
+	return runs
 }
 
 // close frees what a run holds. Backend.mu is held, or nobody else has the run.

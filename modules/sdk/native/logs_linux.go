@@ -65,14 +65,13 @@ func (b *Backend) startPumps(name string) (pumps []*pump, err error) {
 		}
 		p := &pump{name: name + " " + stream, fifo: fifo, file: file, ended: make(chan struct{})}
 		pumps = append(pumps, p)
-		b.pumps.Add(1)
-		go func() {
-			defer b.pumps.Done()
+		b.tasks.Go(func() {
 			defer close(p.ended)
-			if err := errors.Join(p.run(b), p.file.Close(), p.fifo.Close()); err != nil && !errors.Is(err, fs.ErrClosed) {
+			err := errors.Join(p.run(b), p.file.Close(), p.fifo.Close())
+			if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 				b.log.Error("log", "stream", p.name, "error", err)
 			}
-		}()
+		})
 	}
 	return pumps, nil
 }

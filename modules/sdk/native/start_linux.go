@@ -97,7 +97,7 @@ func (b *Backend) Start(ctx context.Context, id container.ID) (pid int, err erro
 		return 0, errors.Join(err, r.cgroup.Kill())
 	}
 	c.run = r
-	go b.watch(name, c, r)
+	b.tasks.Go(func() { b.watch(name, c, r) })
 	return r.process.PID(), nil
 }
 

@@ -24,9 +24,9 @@ const defaultStopTimeout = 10 * time.Second
 
 // watch waits for a process's end, and leaves nothing of it behind.
 func (b *Backend) watch(name string, c *instance, r *run) {
-	exit, err := r.process.Wait(context.Background())
-	if errors.Is(err, os.ErrClosed) {
-		return // Close let go of it
+	exit, err := r.process.Wait(b.life)
+	if b.life.Err() != nil {
+		return
 	}
 	if err != nil {
 		b.log.Error("wait", "container", name, "error", err)

@@ -30,7 +30,7 @@ func copyImageFolder(root *os.File, target, dir string) (err error) {
 
 	ctx := context.Background()
 	entries, err := source.Open(ctx, source.Ref{
-		Scheme: source.File, Path: fmt.Sprintf("/proc/self/fd/%d/.", fd), URI: "file://" + target,
+		Scheme: source.SchemeFile, Path: fmt.Sprintf("/proc/self/fd/%d/.", fd), URI: "file://" + target,
 	}, source.Limits{})
 	if err != nil {
 		return err

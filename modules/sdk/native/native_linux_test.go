@@ -1,0 +1,318 @@
+package native_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/kerneltest"
+	"github.com/containust/containust/modules/sdk/native"
+)
+
+func TestMain(m *testing.M) { os.Exit(kerneltest.Main(m, kerneltest.Leaks{})) }
+
+// layer makes a root file system with BusyBox.
+func layer(t *testing.T) container.Layer {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(dir, 0o755))
+	bin := filepath.Join(dir, "bin")
+	require.NoError(t, os.Mkdir(bin, 0o755))
+	busybox, err := os.ReadFile("/bin/busybox")
+	require.NoError(t, err, "the Debian package busybox-static is needed")
+	require.NoError(t, os.WriteFile(filepath.Join(bin, "busybox"), busybox, 0o755))
+	for _, name := range []string{"sh", "cat", "echo", "sleep", "httpd", "wget", "id", "ls", "touch", "mount", "hostname", "stat", "nc"} {
+		require.NoError(t, os.Symlink("busybox", filepath.Join(bin, name)))
+	}
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "srv/data"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "srv/data/hello"), []byte("from the image"), 0o640))
+	return container.Layer{Digest: "sha256:" + strings.Repeat("0", 64), Path: dir}
+}
+
+// project is a backend of its own whose traces are removed at the end.
+type project struct {
+	*native.Backend
+	opts native.Options
+}
+
+func newProject(t *testing.T) *project {
+	t.Helper()
+	kerneltest.RequireRoot(t)
+	p := &project{opts: native.Options{
+		Project:  "test-" + strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name())),
+		StateDir: t.TempDir(), RunDir: filepath.Join(t.TempDir(), "run"),
+	}}
+	p.open(t)
+	t.Cleanup(func() {
+		ctx := context.Background()
+		infos, err := p.List(ctx)
+		require.NoError(t, err)
+		for _, info := range infos {
+			require.NoError(t, p.Stop(ctx, info.ID, container.StopOptions{Timeout: -1}))
+		}
+		require.NoError(t, p.Release(ctx))
+		require.NoError(t, p.Close())
+	})
+	return p
+}
+
+func (p *project) open(t *testing.T) {
+	t.Helper()
+	b, err := native.Open(t.Context(), p.opts)
+	require.NoError(t, err)
+	p.Backend = b
+}
+
+func (p *project) config(t *testing.T, name string, args ...string) container.Config {
+	return container.Config{
+		Name: name, Layers: []container.Layer{layer(t)}, Args: args, ReadOnly: true,
+		Network: container.Network{Mode: container.NetworkProject},
+	}
+}
+
+// run starts a container and returns how it ended and what it wrote.
+func (p *project) run(t *testing.T, cfg container.Config) (container.ExitStatus, string) {
+	t.Helper()
+	id, err := p.Create(t.Context(), cfg)
+	require.NoError(t, err)
+	_, err = p.Start(t.Context(), id)
+	require.NoError(t, err)
+	exit, err := p.Wait(t.Context(), id)
+	require.NoError(t, err)
+	return exit, p.log(t, id)
+}
+
+func (p *project) log(t *testing.T, id container.ID) string {
+	t.Helper()
+	var all bytes.Buffer
+	for _, stderr := range []bool{false, true} {
+		r, err := p.Logs(t.Context(), id, container.LogOptions{Stderr: stderr})
+		require.NoError(t, err)
+		_, err = io.Copy(&all, r)
+		require.NoError(t, err)
+		require.NoError(t, r.Close())
+	}
+	return all.String()
+}
+
+func TestExitAndOutput(t *testing.T) {
+	p := newProject(t)
+	exit, out := p.run(t, p.config(t, "one", "sh", "-c", "echo out; echo err >&2; exit 3"))
+	require.Equal(t, container.ExitStatus{Code: 3}, exit)
+	require.Equal(t, "out\nerr\n", out)
+
+	id, err := p.Create(t.Context(), p.config(t, "two", "sleep", "1000"))
+	require.NoError(t, err)
+	pid, err := p.Start(t.Context(), id)
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	exit, err = p.Wait(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, 137, exit.Code)
+	require.Equal(t, 9, exit.Signal)
+}
+
+func TestRootIsReadOnlyButTmpfs(t *testing.T) {
+	p := newProject(t)
+	cfg := p.config(t, "ro", "sh", "-c", "touch /x; touch /tmp/x && echo tmp works; cat /run/secrets/key; ls -l /run/secrets/key")
+	cfg.Mounts = []container.Mount{{Kind: container.MountTmpfs, Target: "/tmp"}, {Kind: container.MountTmpfs, Target: "/run", Size: 1 << 20}}
+	cfg.Files = []container.File{{Path: "/run/secrets/key", Content: []byte("open sesame\n"), Mode: 0o400}}
+	_, out := p.run(t, cfg)
+	require.Contains(t, out, "touch: /x: Read-only file system")
+	require.Contains(t, out, "tmp works")
+	require.Contains(t, out, "open sesame")
+	require.Contains(t, out, "-r--------")
+}
+
+func TestWritableRootLastsUntilRemoved(t *testing.T) {
+	p := newProject(t)
+	cfg := p.config(t, "rw", "sh", "-c", "cat /x; echo kept >/x")
+	cfg.ReadOnly = false
+	_, out := p.run(t, cfg)
+	require.Contains(t, out, "No such file")
+	_, err := p.Start(t.Context(), "rw")
+	require.NoError(t, err)
+	_, err = p.Wait(t.Context(), "rw")
+	require.NoError(t, err)
+	require.Contains(t, p.log(t, "rw"), "kept")
+
+	require.NoError(t, p.Remove(t.Context(), "rw", container.RemoveOptions{}))
+	_, out = p.run(t, cfg)
+	require.NotContains(t, out, "kept", "a removed container's files are gone")
+}
+
+func TestNamedVolume(t *testing.T) {
+	p := newProject(t)
+	cfg := p.config(t, "v", "sh", "-c", "cat /srv/data/hello; echo more >>/srv/data/hello")
+	cfg.Mounts = []container.Mount{{Kind: container.MountVolume, Source: "data", Target: "/srv/data"}}
+	_, out := p.run(t, cfg)
+	require.Equal(t, "from the image", out, "a new volume has the image's content")
+	require.NoError(t, p.Remove(t.Context(), "v", container.RemoveOptions{}))
+	_, out = p.run(t, cfg)
+	require.Equal(t, "from the imagemore\n", out, "a volume outlives its container")
+}
+
+func TestHostFolderAndFile(t *testing.T) {
+	p := newProject(t)
+	host := t.TempDir()
+	require.NoError(t, os.WriteFile(host+"/f", []byte("host file\n"), 0o644))
+	cfg := p.config(t, "b", "sh", "-c", "cat /mnt/f /etc/one; touch /mnt/new; touch /ro/new")
+	cfg.Mounts = []container.Mount{
+		{Kind: container.MountBind, Source: host, Target: "/mnt"},
+		{Kind: container.MountBind, Source: host, Target: "/ro", ReadOnly: true},
+		{Kind: container.MountBind, Source: host + "/f", Target: "/etc/one"},
+	}
+	_, out := p.run(t, cfg)
+	require.Contains(t, out, "host file\nhost file\n")
+	require.Contains(t, out, "touch: /ro/new: Read-only file system")
+	require.FileExists(t, host+"/new")
+}
+
+func TestExec(t *testing.T) {
+	p := newProject(t)
+	cfg := p.config(t, "x", "sleep", "1000")
+	cfg.Env = []string{"A=1", "B=2"}
+	id, err := p.Create(t.Context(), cfg)
+	require.NoError(t, err)
+	_, err = p.Start(t.Context(), id)
+	require.NoError(t, err)
+
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	result, err := p.Exec(t.Context(), id, container.ExecOptions{
+		Args: []string{"sh", "-c", "echo $A $B $(hostname); exit 5"}, Env: []string{"B=3"}, Stdout: w,
+	})
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	out, err := io.ReadAll(r)
+	require.NoError(t, err)
+	require.NoError(t, r.Close())
+	require.Equal(t, "1 3 x\n", string(out))
+	require.Equal(t, 5, result.Exit.Code)
+
+	_, err = p.Exec(t.Context(), id, container.ExecOptions{Args: []string{"/no/such"}})
+	require.ErrorIs(t, err, container.ErrCommandNotFound)
+	_, err = p.Exec(t.Context(), id, container.ExecOptions{Args: []string{"/etc/hosts"}})
+	require.ErrorIs(t, err, container.ErrNotExecutable)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	result, err = p.Exec(ctx, id, container.ExecOptions{Args: []string{"sleep", "1000"}})
+	require.NoError(t, err)
+	require.Equal(t, 9, result.Exit.Signal, "giving up an exec ends its process")
+}
+
+func TestStopDoesNotWaitInVain(t *testing.T) {
+	p := newProject(t)
+	// sleep neither catches nor blocks SIGTERM: as the first process of its
+	// namespace it would never notice.
+	id, err := p.Create(t.Context(), p.config(t, "s", "sleep", "1000"))
+	require.NoError(t, err)
+	_, err = p.Start(t.Context(), id)
+	require.NoError(t, err)
+	began := time.Now()
+	require.NoError(t, p.Stop(t.Context(), id, container.StopOptions{Timeout: time.Minute}))
+	require.Less(t, time.Since(began), 30*time.Second)
+
+	id, err = p.Create(t.Context(), p.config(t, "trap", "sh", "-c", "trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.1; done"))
+	require.NoError(t, err)
+	_, err = p.Start(t.Context(), id)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return strings.Contains(p.log(t, id), "up") }, 5*time.Second, 5*time.Millisecond)
+	require.NoError(t, p.Stop(t.Context(), id, container.StopOptions{Timeout: time.Minute}))
+	exit, err := p.Wait(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, 7, exit.Code)
+	require.Contains(t, p.log(t, id), "bye")
+}
+
+func TestLinksNamesAndExposure(t *testing.T) {
+	p := newProject(t)
+	web := p.config(t, "web", "httpd", "-f", "-p", "80", "-h", "/srv/data")
+	port := freePort(t)
+	web.Network.Expose = []container.Exposure{{Address: "127.0.0.1", HostPort: port, ContainerPort: 80, Protocol: "tcp"}}
+	linked := p.config(t, "linked", "sleep", "1000")
+	linked.Network.Links = []string{"web"}
+	for _, cfg := range []container.Config{web, linked, p.config(t, "alone", "sleep", "1000")} {
+		id, err := p.Create(t.Context(), cfg)
+		require.NoError(t, err)
+		_, err = p.Start(t.Context(), id)
+		require.NoError(t, err)
+	}
+	require.Eventually(t, func() bool {
+		return p.Probe(t.Context(), "web", container.Health{HTTP: ":80/hello"}) == nil
+	}, 5*time.Second, 10*time.Millisecond)
+	require.NoError(t, p.Probe(t.Context(), "web", container.Health{TCP: 80}))
+	require.ErrorContains(t, p.Probe(t.Context(), "web", container.Health{HTTP: ":80/missing"}), "404")
+
+	resp, err := http.Get("http://" + net.JoinHostPort("127.0.0.1", itoa(port)) + "/hello")
+	require.NoError(t, err)
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	http.DefaultClient.CloseIdleConnections()
+	require.Equal(t, "from the image", string(body))
+
+	// A static BusyBox cannot resolve names, so the shell looks web up.
+	result, err := p.Exec(t.Context(), "linked", container.ExecOptions{Args: []string{"sh", "-c",
+		`while read ip name; do [ "$name" = web ] && exec wget -q -T 1 -O - http://$ip/hello; done </etc/hosts`}})
+	require.NoError(t, err)
+	require.Equal(t, 0, result.Exit.Code, "a linked container reaches web")
+	infos, err := p.List(t.Context())
+	require.NoError(t, err)
+	result, err = p.Exec(t.Context(), "alone", container.ExecOptions{Args: []string{
+		"wget", "-q", "-T", "1", "-O", "-", "http://" + infos[2].Address + "/hello"}})
+	require.NoError(t, err)
+	require.NotEqual(t, 0, result.Exit.Code, "without a link not even by address")
+}
+
+// TestTakeOver is what happens when a supervisor was killed: another backend
+// finds what runs, and the output goes on without a gap.
+func TestTakeOver(t *testing.T) {
+	p := newProject(t)
+	cfg := p.config(t, "on", "sh", "-c", "i=0; while [ $i -lt 400 ]; do echo $i; i=$((i+1)); sleep 0.002; done; exit 4")
+	id, err := p.Create(t.Context(), cfg)
+	require.NoError(t, err)
+	pid, err := p.Start(t.Context(), id)
+	require.NoError(t, err)
+	for range 5 {
+		time.Sleep(50 * time.Millisecond)
+		require.NoError(t, p.Close())
+		p.open(t)
+		infos, err := p.List(t.Context())
+		require.NoError(t, err)
+		require.Len(t, infos, 1)
+		require.Equal(t, container.StatusRunning, infos[0].Status)
+		require.Equal(t, pid, infos[0].PID)
+	}
+	exit, err := p.Wait(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, 4, exit.Code)
+	var want strings.Builder
+	for i := range 400 {
+		want.WriteString(itoa(uint16(i)) + "\n")
+	}
+	require.Equal(t, want.String(), p.log(t, id))
+}
+
+func TestUnsupportedSettingsAreRefused(t *testing.T) {
+	p := newProject(t)
+	cfg := p.config(t, "m", "sleep", "1")
+	cfg.Resources.Memory = 64 << 20
+	cfg.Init = true
+	_, err := p.Create(t.Context(), cfg)
+	var unsupported *native.UnsupportedError
+	require.ErrorAs(t, err, &unsupported)
+	require.Equal(t, []string{"init", "memory"}, unsupported.Settings)
+}
