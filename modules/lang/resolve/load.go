@@ -2,11 +2,317 @@ package resolve
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 
+	"github.com/containust/containust/modules/lang/ast"
 	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/lang/parser"
+	"github.com/containust/containust/modules/lang/schema"
 	"github.com/containust/containust/modules/lang/stack"
+	"github.com/containust/containust/modules/lang/token"
 )
 
+// The limits of imports.
+const (
+	maxFiles       = 256
+	maxImportDepth = 32
+)
+
+// resolver is one call of Load.
+type resolver struct {
+	ctx       context.Context
+	opts      Options
+	found     diag.List
+	reported  map[reportKey]bool
+	root      *unit
+	units     map[string]*unit // by absolute path
+	all       []*unit
+	instances map[string]*instance // the components of the root file
+	order     []*instance
+	secrets   map[string]*secret
+	secretEnv map[string]string // CONTAINUST_SECRET_X -> the secret's name
+
+	byPort      map[stack.Port][]*instance // of deployed components; see listeners
+	portsFailed bool                       // the ports of some are not known
+	envBeside   *bool                      // a .env lies beside the root file
+
+	nearBudget int // comparisons left for suggestions
+	workBudget int // values left to evaluate
+	textBudget int // bytes of text left to put together
+}
+
+type reportKey struct {
+	code    diag.Code
+	file    string
+	offset  int
+	summary string
+}
+
 func load(ctx context.Context, file string, opts Options) (*stack.Stack, diag.List) {
-	return nil, diag.List{{Code: diag.FileUnreadable, Summary: "not there yet"}}
+	if opts.ReadFile == nil {
+		opts.ReadFile = os.ReadFile
+	}
+	if opts.LookupEnv == nil {
+		opts.LookupEnv = func(string) (string, bool) { return "", false }
+	}
+	if opts.LookupSecret == nil {
+		opts.LookupSecret = func(string) (string, error) { return "", fs.ErrNotExist }
+	}
+	r := &resolver{
+		ctx: ctx, opts: opts, reported: map[reportKey]bool{}, units: map[string]*unit{}, instances: map[string]*instance{},
+		secrets: map[string]*secret{}, secretEnv: map[string]string{},
+		nearBudget: 500_000, workBudget: 20_000_000, textBudget: 64 << 20,
+	}
+	st := r.run(file)
+	if err := ctx.Err(); err != nil {
+		r.report(diag.FileUnreadable, token.Range{}, fmt.Sprintf("reading %s was interrupted: %v", file, err), "", "")
+	}
+	r.found.Sort()
+	if r.found.HasErrors() {
+		return nil, r.found
+	}
+	return st, r.found
+}
+
+func (r *resolver) run(file string) *stack.Stack {
+	src, err := r.opts.ReadFile(file)
+	if err != nil {
+		r.report(diag.FileUnreadable, token.Range{}, fmt.Sprintf("%s cannot be read: %s", file, reason(err)), "", "")
+		return nil
+	}
+	absolute, err := filepath.Abs(file)
+	if err != nil {
+		r.report(diag.FileUnreadable, token.Range{}, fmt.Sprintf("%s cannot be read: %s", file, reason(err)), "", "")
+		return nil
+	}
+	r.root = r.parse(file, absolute, src, true)
+	r.importsOf(r.root, []*unit{r.root}, nil)
+	for _, u := range r.all {
+		r.linkBases(u)
+	}
+	r.similarNames()
+	return r.build(absolute)
+}
+
+// parse reads the text of a file and declares its names.
+func (r *resolver) parse(name, absolute string, src []byte, root bool) *unit {
+	tree, found := parser.Parse(name, src)
+	r.found = append(r.found, found...)
+	u := &unit{name: name, dir: filepath.Dir(absolute), root: root, tree: tree}
+	r.units[absolute] = u
+	r.all = append(r.all, u)
+	r.declare(u)
+	return u
+}
+
+// importsOf reads what a file imports. path are the files from the root to it,
+// and places the statements that led there.
+func (r *resolver) importsOf(u *unit, path []*unit, places []token.Range) {
+	for _, s := range u.tree.Statements {
+		if s, ok := s.(*ast.Import); ok {
+			r.importOne(u, s, path, places)
+		}
+	}
+}
+
+func (r *resolver) importOne(u *unit, s *ast.Import, path []*unit, places []token.Range) {
+	target, plain := s.Path.Plain()
+	if !plain {
+		r.report(diag.ReferenceNotAllowed, s.Path.Range, "a reference cannot stand in the path of an import", "", "Imports are known before anything is evaluated.")
+		u.incomplete = true
+		return
+	}
+	alias, ok := r.importAlias(u, s, target)
+	if !ok {
+		u.incomplete = true
+		return
+	}
+	u.imports[alias] = nil
+	if strings.Contains(target, "://") {
+		scheme, _, _ := strings.Cut(target, "://")
+		r.report(diag.ImportUnsupported, s.Path.Range, fmt.Sprintf("imports over %s are not supported by this version", scheme), "import a file",
+			"Fetch it once, keep it beside this file, and import it by its path.")
+		return
+	}
+	file, digest, pinned := cutPin(target)
+	if file == "" {
+		r.report(diag.ImportUnreadable, s.Path.Range, "the path of the import is empty", "", "")
+		return
+	}
+	name := file
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(filepath.Dir(u.name), filepath.FromSlash(file))
+	}
+	imported := r.importFile(s, name, digest, pinned, path, places)
+	u.imports[alias] = imported
+}
+
+// importFile reads one imported file, or finds it among those read already.
+func (r *resolver) importFile(s *ast.Import, name, digest string, pinned bool, path []*unit, places []token.Range) *unit {
+	absolute, err := filepath.Abs(name)
+	if err != nil {
+		r.report(diag.ImportUnreadable, s.Path.Range, fmt.Sprintf("%s cannot be read: %s", name, reason(err)), "", "")
+		return nil
+	}
+	if known := r.units[absolute]; known != nil {
+		for i, u := range path {
+			if u == known {
+				r.importCycle(s, path[i:], append(places[i:len(places):len(places)], s.Range))
+				return nil
+			}
+		}
+		if pinned {
+			r.checkPin(s, name, digest)
+		}
+		return known
+	}
+	if len(r.all) >= maxFiles || len(path) > maxImportDepth {
+		r.report(diag.ImportLimit, s.Path.Range, fmt.Sprintf("more than %d files, or imports deeper than %d", maxFiles, maxImportDepth), "", "")
+		return nil
+	}
+	src, err := r.opts.ReadFile(name)
+	if err != nil {
+		r.report(diag.ImportUnreadable, s.Path.Range, fmt.Sprintf("%s cannot be read: %s", name, reason(err)), "",
+			"A path is relative to the file that imports.")
+		return nil
+	}
+	if pinned && !r.matchesPin(s, name, digest, src) {
+		return nil
+	}
+	u := r.parse(name, absolute, src, false)
+	r.importsOf(u, append(path[:len(path):len(path)], u), append(places[:len(places):len(places)], s.Range))
+	return u
+}
+
+func (r *resolver) checkPin(s *ast.Import, name, digest string) {
+	if src, err := r.opts.ReadFile(name); err == nil {
+		r.matchesPin(s, name, digest, src)
+	}
+}
+
+func (r *resolver) matchesPin(s *ast.Import, name, digest string, src []byte) bool {
+	sum := sha256.Sum256(src)
+	actual := hex.EncodeToString(sum[:])
+	if actual == digest {
+		return true
+	}
+	r.report(diag.ImportPin, s.Path.Range, fmt.Sprintf("%s does not have the digest it is pinned to", name), "",
+		fmt.Sprintf("expected sha256:%s\nfound    sha256:%s", digest, actual))
+	return false
+}
+
+func (r *resolver) importCycle(s *ast.Import, path []*unit, places []token.Range) {
+	names := make([]string, 0, len(path)+1)
+	for _, u := range path {
+		names = append(names, u.name)
+	}
+	names = append(names, path[0].name)
+	var related []diag.Related
+	for i, place := range places[:len(places)-1] {
+		related = append(related, diag.Related{Label: fmt.Sprintf("%s imports %s", names[i], names[i+1]), Range: place})
+	}
+	r.report(diag.ImportCycle, s.Path.Range, "files import each other: "+strings.Join(names, " → "), "", "", related...)
+}
+
+// cutPin splits the pin off a path. Any other @ is part of the path.
+func cutPin(target string) (file, digest string, pinned bool) {
+	i := strings.LastIndex(target, "@sha256:")
+	if i < 0 || !schema.IsDigest(target[i+len("@sha256:"):]) {
+		return target, "", false
+	}
+	return target[:i], target[i+len("@sha256:"):], true
+}
+
+// importAlias returns the name of an import, which no component and no other
+// import may have.
+func (r *resolver) importAlias(u *unit, s *ast.Import, target string) (string, bool) {
+	alias := ast.Ident{Range: s.Path.Range}
+	if s.Alias != nil {
+		alias = *s.Alias
+	} else {
+		file, _, _ := cutPin(target)
+		base := file[strings.LastIndexAny(file, `/\`)+1:]
+		alias.Name = strings.TrimSuffix(base, filepath.Ext(base))
+		if !isIdent(alias.Name) {
+			r.report(diag.ImportAlias, s.Path.Range, fmt.Sprintf("%q is not a name", alias.Name), "add AS and a name", "Without AS the import is called after its file.")
+			return "", false
+		}
+	}
+	if !r.nameAllowed(alias, "import") {
+		return "", false
+	}
+	if c := u.components[alias.Name]; c != nil {
+		r.report(diag.ImportAlias, alias.Range, fmt.Sprintf("%q is also the name of a component", alias.Name), "choose another name with AS", "",
+			diag.Related{Label: "the component", Range: c.name.Range})
+		return "", false
+	}
+	if first, ok := u.aliases[alias.Name]; ok {
+		r.report(diag.DuplicateName, alias.Range, fmt.Sprintf("two imports are called %q", alias.Name), "choose another name with AS", "",
+			diag.Related{Label: "the first", Range: first})
+		return "", false
+	}
+	u.aliases[alias.Name] = alias.Range
+	return alias.Name, true
+}
+
+func isIdent(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
+		if !letter && (i == 0 || !(c >= '0' && c <= '9') && c != '-') {
+			return false
+		}
+	}
+	return s != "" && s[len(s)-1] != '-'
+}
+
+// reason is an error without the operation and path that the summary names.
+func reason(err error) string {
+	var pathError *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "no such file"
+	case errors.As(err, &pathError):
+		return pathError.Err.Error()
+	}
+	return err.Error()
+}
+
+func (r *resolver) report(code diag.Code, rng token.Range, summary, suggestion, detail string, related ...diag.Related) {
+	r.add(diag.Diagnostic{Code: code, Summary: summary, Suggestion: suggestion, Detail: detail, Range: rng, Related: related})
+}
+
+func (r *resolver) warn(code diag.Code, rng token.Range, summary, suggestion, detail string, related ...diag.Related) {
+	r.add(diag.Diagnostic{Code: code, Severity: diag.Warning, Summary: summary, Suggestion: suggestion, Detail: detail, Range: rng, Related: related})
+}
+
+// add reports once what several copies of a template have in common.
+func (r *resolver) add(d diag.Diagnostic) {
+	key := reportKey{d.Code, d.Range.File, d.Range.Start.Offset, d.Summary}
+	if r.reported[key] {
+		return
+	}
+	r.reported[key] = true
+	r.found = append(r.found, d)
+}
+
+// near returns the suggestion "did you mean", or "" when nothing is near. Its
+// work is bounded: a file that gets every name wrong has other needs.
+func (r *resolver) near(word string, candidates ...[]string) string {
+	for _, c := range candidates {
+		if r.nearBudget -= len(c); r.nearBudget < 0 {
+			return ""
+		}
+		if best := diag.Nearest(word, c); best != "" {
+			return fmt.Sprintf("did you mean %q?", best)
+		}
+	}
+	return ""
 }
