@@ -2,6 +2,9 @@ package native_test
 
 import (
 	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -9,6 +12,19 @@ import (
 )
 
 func itoa(n uint16) string { return strconv.Itoa(int(n)) }
+
+// buildGet compiles testdata/get and returns the static program.
+func buildGet(t *testing.T) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "get")
+	cmd := exec.Command("go", "build", "-o", path, "./testdata/get")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	program, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return program
+}
 
 // freePort returns a port of the loopback address that nobody listens on.
 func freePort(t *testing.T) uint16 {

@@ -244,7 +244,9 @@ func TestLinksNamesAndExposure(t *testing.T) {
 	web.Network.Expose = []container.Exposure{{Address: "127.0.0.1", HostPort: port, ContainerPort: 80, Protocol: "tcp"}}
 	linked := p.config(t, "linked", "sleep", "1000")
 	linked.Network.Links = []string{"web"}
+	get := buildGet(t)
 	for _, cfg := range []container.Config{web, linked, p.config(t, "alone", "sleep", "1000")} {
+		require.NoError(t, os.WriteFile(cfg.Layers[0].Path+"/bin/get", get, 0o755))
 		id, err := p.Create(t.Context(), cfg)
 		require.NoError(t, err)
 		_, err = p.Start(t.Context(), id)
@@ -264,15 +266,12 @@ func TestLinksNamesAndExposure(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 	require.Equal(t, "from the image", string(body))
 
-	// A static BusyBox cannot resolve names, so the shell looks web up.
-	result, err := p.Exec(t.Context(), "linked", container.ExecOptions{Args: []string{"sh", "-c",
-		`while read ip name; do [ "$name" = web ] && exec wget -q -T 1 -O - http://$ip/hello; done </etc/hosts`}})
+	result, err := p.Exec(t.Context(), "linked", container.ExecOptions{Args: []string{"get", "http://web/hello"}})
 	require.NoError(t, err)
-	require.Equal(t, 0, result.Exit.Code, "a linked container reaches web")
+	require.Equal(t, 0, result.Exit.Code, "a linked container reaches web by name")
 	infos, err := p.List(t.Context())
 	require.NoError(t, err)
-	result, err = p.Exec(t.Context(), "alone", container.ExecOptions{Args: []string{
-		"wget", "-q", "-T", "1", "-O", "-", "http://" + infos[2].Address + "/hello"}})
+	result, err = p.Exec(t.Context(), "alone", container.ExecOptions{Args: []string{"get", "http://" + infos[2].Address + "/hello"}})
 	require.NoError(t, err)
 	require.NotEqual(t, 0, result.Exit.Code, "without a link not even by address")
 }
