@@ -39,7 +39,11 @@ func Main(ctx context.Context, stdio IO) int {
 	root.SetIn(stdio.Stdin)
 	root.SetOut(stdio.Stdout)
 	root.SetErr(stdio.Stderr)
-	return a.report(root.ExecuteContext(ctx))
+	err := root.ExecuteContext(ctx)
+	if err != nil && !a.understood {
+		err = flagError(root, err) // cobra does not ask it about flags before the command
+	}
+	return a.report(err)
 }
 
 // app is what the commands share: the streams, and the flags that all have.
@@ -48,7 +52,7 @@ type app struct {
 	file, dir, stateDir string
 	logLevel            slog.Level
 	noColor             bool
-	engine              *sdk.Engine // the one that was opened last, for its sources
+	understood          bool // the command line was, and a command runs
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -67,6 +71,7 @@ the folder, else that of the nearest parent that has a .containust folder.`,
 		SilenceUsage:     true,
 		TraverseChildren: true,
 		Args:             unknownCommand,
+		PersistentPreRun: func(*cobra.Command, []string) { a.understood = true },
 		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(flagError)
@@ -128,13 +133,12 @@ func (a *app) open() (*sdk.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.engine, err = sdk.Open(sdk.Options{
+	return sdk.Open(sdk.Options{
 		File: a.file, Dir: a.dir, StateDir: a.stateDir,
 		Supervisor: []string{self, "guard"},
 		LookupEnv:  a.LookupEnv,
 		Logger:     a.logger(),
 	})
-	return a.engine, err
 }
 
 func (a *app) logger() *slog.Logger {

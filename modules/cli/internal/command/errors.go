@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -58,6 +60,9 @@ func usage(format string, args ...any) error {
 	return &exitError{code: codeUsage, err: fmt.Errorf(format, args...)}
 }
 
+// errJSONQuiet is said by the commands that have both flags.
+var errJSONQuiet = usage("--json and --quiet are two forms of one answer: choose one")
+
 // report says what went wrong, and returns the exit code.
 func (a *app) report(err error) int {
 	if err == nil {
@@ -99,12 +104,32 @@ func (a *app) say(err error) {
 
 // diagnostics prints what was found in the file.
 func (a *app) diagnostics(list diag.List) {
-	var sources diag.Sources
-	if a.engine != nil {
-		sources = a.engine.Sources()
+	shown := make(diag.List, 0, len(list))
+	for _, d := range list {
+		d.Range.File = shortPath(d.Range.File)
+		related := make([]diag.Related, 0, len(d.Related))
+		for _, r := range d.Related {
+			r.Range.File = shortPath(r.Range.File)
+			related = append(related, r)
+		}
+		d.Related = related
+		shown = append(shown, d)
 	}
 	// A terminal that has gone is no reason to do anything else.
-	_ = diag.Print(a.Stderr, list, sources, diag.PrintOptions{Color: a.style(a.Stderr).Color})
+	_ = diag.Print(a.Stderr, shown, os.ReadFile, diag.PrintOptions{Color: a.style(a.Stderr).Color})
+}
+
+// shortPath returns a path as a person in the current folder would write it.
+func shortPath(path string) string {
+	here, err := os.Getwd()
+	if err != nil || !filepath.IsAbs(path) {
+		return path
+	}
+	short, err := filepath.Rel(here, path)
+	if err != nil || !filepath.IsLocal(short) {
+		return path
+	}
+	return short
 }
 
 // code is the exit code that an error means.
@@ -124,8 +149,13 @@ func code(err error) int {
 	return codeFailed
 }
 
-// flagError suggests the flag that was meant.
+// flagError says what is wrong with the flags, and suggests the one that was
+// meant.
 func flagError(cmd *cobra.Command, err error) error {
+	var told *exitError
+	if errors.As(err, &told) {
+		return err
+	}
 	text := err.Error()
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) {

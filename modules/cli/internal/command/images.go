@@ -32,6 +32,7 @@ project uses can be removed.`,
 	}
 	list := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List the images in the store",
+		Long:    "list shows what the store holds, and which projects use it.",
 		Example: examples("ctst images list --json"),
 		Args:    arguments(0, 0, "no argument"),
 		RunE:    cmd.RunE,
@@ -39,7 +40,6 @@ project uses can be removed.`,
 	for _, c := range []*cobra.Command{cmd, list} {
 		c.Flags().BoolVar(&asJSON, "json", false, "a JSON array")
 		c.Flags().BoolVarP(&quiet, "quiet", "q", false, "only the digests, one a line")
-		c.MarkFlagsMutuallyExclusive("json", "quiet")
 	}
 	cmd.AddCommand(list,
 		&cobra.Command{
@@ -59,6 +59,7 @@ prints the digest of the image. With @sha256:… at the end nothing else is acce
 		},
 		&cobra.Command{
 			Use: "gc", Short: "Remove all images that no project uses",
+			Long:    "gc removes the images that no project uses, and prints their digests.",
 			Example: examples("ctst images gc"),
 			Args:    arguments(0, 0, "no argument"),
 			RunE:    func(cmd *cobra.Command, _ []string) error { return a.imagesGC(cmd.Context()) },
@@ -76,6 +77,9 @@ func openStore() (*store.Store, error) {
 }
 
 func (a *app) imagesList(asJSON, quiet bool) error {
+	if asJSON && quiet {
+		return errJSONQuiet
+	}
 	s, err := openStore()
 	if err != nil {
 		return err

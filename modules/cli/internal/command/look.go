@@ -31,11 +31,13 @@ func newPs(a *app) *cobra.Command {
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also what does not run")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "a JSON array")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "only the names, one a line")
-	cmd.MarkFlagsMutuallyExclusive("json", "quiet")
 	return cmd
 }
 
 func (a *app) ps(ctx context.Context, all, asJSON, quiet bool) error {
+	if asJSON && quiet {
+		return errJSONQuiet
+	}
 	eng, err := a.open()
 	if err != nil {
 		return err

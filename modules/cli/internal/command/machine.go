@@ -35,9 +35,9 @@ mend what is missing. It changes nothing.`,
 			missing := false
 			checks := []render.Check{}
 			for _, r := range native.Check(cmd.Context()) {
-				check := render.Check{Name: r.Name, OK: r.Err == nil}
+				check := render.Check{Name: r.Name, OK: r.Err == nil, Required: r.Required}
 				if r.Err != nil {
-					missing = true
+					missing = missing || r.Required
 					check.Err, check.Mend = r.Err.Error(), r.Mend
 				}
 				checks = append(checks, check)

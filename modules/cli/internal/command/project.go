@@ -59,7 +59,7 @@ func (a *app) validate(ctx context.Context, args []string, asJSON bool) error {
 	if asJSON {
 		return nil
 	}
-	text := fmt.Sprintf("%s is valid: %s", diag.Escape(st.File), render.Headline(st))
+	text := fmt.Sprintf("%s is valid: %s", diag.Escape(shortPath(st.File)), render.Headline(st))
 	if warnings > 0 {
 		text += "; " + render.Count(warnings, "warning")
 	}

@@ -298,6 +298,15 @@ func worst(exits map[string]container.ExitStatus) int {
 	return 0
 }
 
+// whatNow says what to do about a component that failed.
+func (r *run) whatNow(name string) {
+	place := ""
+	if c := r.d.Stack.Component(name); c != nil && c.Range.File != "" {
+		place = fmt.Sprintf(" (%s:%d)", diag.Escape(shortPath(c.Range.File)), c.Range.Start.Line)
+	}
+	r.talk.Line("What now: mend %s%s, then `%s run`; all it wrote: `%[3]s logs %[1]s`.", name, place, r.self())
+}
+
 // lastLines is how much is shown of what a failed component wrote.
 const lastLines = 20
 
@@ -314,7 +323,9 @@ func (r *run) failed(err error, code int) error {
 		r.lastLines(name)
 	}
 	r.talk.Line("")
-	r.deploy.WhatNow(names, r.self())
+	for _, name := range names {
+		r.whatNow(name)
+	}
 	if r.d.Plan.Count(plan.Keep)+len(r.d.Desired) > len(names) {
 		r.talk.Line("What started goes on: `%s ps` shows it, `%[1]s stop` ends it.", r.self())
 	}

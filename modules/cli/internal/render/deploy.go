@@ -67,7 +67,9 @@ func (r *Deploy) Event(e supervise.Event) {
 	case supervise.EventStarting:
 		r.pending = append(r.pending, e.Component)
 	case supervise.EventExited:
-		r.exited(e)
+		if before.Type != supervise.EventStopping { // being stopped is no news
+			r.exited(e)
+		}
 	case supervise.EventRestart:
 		r.line(r.talk.Style.Yellow("↻"), e.Component, "starts again "+diag.Escape(e.Text))
 	case supervise.EventFailed:
@@ -77,9 +79,7 @@ func (r *Deploy) Event(e supervise.Event) {
 		r.settled(e.Component)
 		r.line("·", e.Component, "not started: "+diag.Escape(e.Text))
 	case supervise.EventUnhealthy:
-		if before.Type != supervise.EventUnhealthy || before.Text != e.Text {
-			r.line(r.talk.Style.Yellow("…"), e.Component, diag.Escape(e.Text))
-		}
+		r.line(r.talk.Style.Red("✘"), e.Component, "unhealthy: "+diag.Escape(e.Text))
 	case supervise.EventRemoved:
 		r.line("-", e.Component, "removed")
 	case supervise.EventUpdated:
@@ -177,17 +177,6 @@ func (r *Deploy) Summary() {
 			address = c.Protocol + "://" + address
 		}
 		r.talk.Line("Listening: %s → %s:%d", r.talk.Style.Bold(address), e.Component, e.Port)
-	}
-}
-
-// WhatNow says what to do about components that failed.
-func (r *Deploy) WhatNow(names []string, ctst string) {
-	for _, name := range names {
-		place := ""
-		if c := r.stack.Component(name); c != nil && c.Range.File != "" {
-			place = fmt.Sprintf(" (%s:%d)", diag.Escape(c.Range.File), c.Range.Start.Line)
-		}
-		r.talk.Line("What now: mend %s%s, then `%s run`; see all it wrote with `%s logs %s`.", name, place, ctst, ctst, name)
 	}
 }
 

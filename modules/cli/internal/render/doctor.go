@@ -9,10 +9,11 @@ import (
 
 // Check is one line of the doctor: something needed, and what is wrong with it.
 type Check struct {
-	Name string `json:"name"`
-	OK   bool   `json:"ok"`
-	Err  string `json:"error,omitempty"`
-	Mend string `json:"mend,omitempty"`
+	Name     string `json:"name"`
+	OK       bool   `json:"ok"`
+	Required bool   `json:"required"` // nothing runs without it
+	Err      string `json:"error,omitempty"`
+	Mend     string `json:"mend,omitempty"`
 }
 
 // Checks writes what the doctor found.
@@ -24,16 +25,20 @@ func Checks(w io.Writer, checks []Check, style Style) error {
 			out.WriteString("  " + style.Green("✔") + " " + c.Name + "\n")
 			continue
 		}
-		missing++
-		out.WriteString("  " + style.Red("✘") + " " + c.Name + ": " + diag.Escape(c.Err) + "\n")
+		symbol := style.Yellow("!")
+		if c.Required {
+			missing++
+			symbol = style.Red("✘")
+		}
+		out.WriteString("  " + symbol + " " + c.Name + ": " + diag.Escape(c.Err) + "\n")
 		if c.Mend != "" {
 			out.WriteString("      mend: " + diag.Escape(c.Mend) + "\n")
 		}
 	}
 	if missing == 0 {
-		out.WriteString("\nAll is there: components can run here.\n")
+		out.WriteString("\nComponents can run here.\n")
 	} else {
-		out.WriteString("\n" + Count(missing, "requirement") + " missing: components cannot run here.\n")
+		out.WriteString("\nComponents cannot run here: " + Count(missing, "requirement") + " missing.\n")
 	}
 	_, err := io.WriteString(w, out.String())
 	return err

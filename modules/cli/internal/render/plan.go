@@ -15,6 +15,7 @@ import (
 	"github.com/containust/containust/modules/lang/stack"
 	"github.com/containust/containust/modules/sdk"
 	"github.com/containust/containust/modules/sdk/plan"
+	"github.com/containust/containust/modules/sdk/state"
 )
 
 // Headline says how much a stack holds: "3 components, 2 links, 1 exposed port".
@@ -60,9 +61,11 @@ func are(n int, noun string) string {
 }
 
 func writeChanges(out *strings.Builder, d *sdk.Deployment, style Style) {
-	images := map[string]plan.Desired{}
+	images := map[string]state.Image{}
+	sources := 0
 	for _, want := range d.Desired {
-		images[want.Config.Name] = want
+		images[want.Config.Name] = want.Image
+		sources = max(sources, utf8.RuneCountInString(diag.Escape(want.Image.Source)))
 	}
 	names := 0
 	for _, c := range d.Plan.Changes {
@@ -74,14 +77,17 @@ func writeChanges(out *strings.Builder, d *sdk.Deployment, style Style) {
 			if (c.Action == plan.Keep) != keep {
 				continue
 			}
-			head := fmt.Sprintf("  %s %s  %-7s", c.Action.Symbol(), pad(diag.Escape(c.Name), names), c.Action)
-			reasons := reasonLines(c, images[c.Name])
-			for i, reason := range reasons {
-				lead := paintAction(style, c.Action, head)
-				if i > 0 {
-					lead = strings.Repeat(" ", utf8.RuneCountInString(head))
-				}
-				out.WriteString(strings.TrimRight(lead+"   "+reason, " ") + "\n")
+			head := fmt.Sprintf("  %s %s  %s", c.Action.Symbol(), pad(diag.Escape(c.Name), names), c.Action)
+			out.WriteString(paintAction(style, c.Action, head))
+			// The widest action has seven letters.
+			column := len("  +   ") + names + len("replace   ")
+			at := utf8.RuneCountInString(head)
+			for _, reason := range reasonLines(c, images[c.Name], sources) {
+				out.WriteString(strings.Repeat(" ", column-at) + reason + "\n")
+				at = 0
+			}
+			if at > 0 {
+				out.WriteString("\n")
 			}
 		}
 	}
@@ -99,10 +105,10 @@ func paintAction(style Style, a plan.Action, text string) string {
 	return style.Yellow(text)
 }
 
-// reasonLines are what stands beside a change, at least one line.
-func reasonLines(c plan.Change, want plan.Desired) []string {
+// reasonLines are what stands beside a change.
+func reasonLines(c plan.Change, img state.Image, sources int) []string {
 	if c.Action == plan.Create {
-		return []string{strings.TrimRight(diag.Escape(want.Image.Source)+"   "+Digest(want.Image.Digest), " ")}
+		return []string{strings.TrimRight(pad(diag.Escape(img.Source), sources)+"   "+Digest(img.Digest), " ")}
 	}
 	width := 0
 	for _, r := range c.Reasons {
@@ -118,7 +124,6 @@ func reasonLines(c plan.Change, want plan.Desired) []string {
 	}
 	switch {
 	case len(lines) == 0:
-		lines = []string{""}
 	case c.Action == plan.Update:
 		lines[0] += "   applied without a restart"
 	case c.Action == plan.Start:

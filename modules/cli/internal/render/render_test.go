@@ -1,0 +1,311 @@
+package render_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/containust/containust/modules/cli/internal/render"
+	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/lang/stack"
+	"github.com/containust/containust/modules/lang/token"
+	"github.com/containust/containust/modules/sdk"
+	"github.com/containust/containust/modules/sdk/plan"
+	"github.com/containust/containust/modules/sdk/state"
+	"github.com/containust/containust/modules/sdk/supervise"
+	"github.com/containust/containust/modules/storage/source"
+	"github.com/containust/containust/modules/storage/store"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+const (
+	digestA = "sha256:1c9f2ab0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	digestB = "sha256:77ab31e0bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+)
+
+// guestbook is a deployment of three components.
+func guestbook() *sdk.Deployment {
+	want := func(name, source, digest string, deps ...string) plan.Desired {
+		return plan.Desired{
+			Config: container.Config{Name: name}, Image: state.Image{Source: source, Digest: digest}, DependsOn: deps,
+		}
+	}
+	store := want("store", "file://./images/store", digestA)
+	store.Config.Health = &container.Health{TCP: 80}
+	migrate := want("migrate", "file://./images/migrate", digestA, "store")
+	migrate.Config.Job = true
+	return &sdk.Deployment{
+		Stack: &stack.Stack{
+			Name: "guestbook", File: "guestbook.ctst",
+			Components: []*stack.Component{
+				{Name: "store", Range: place(3)},
+				{Name: "migrate", Range: place(8)},
+				{Name: "web", Range: place(14), Protocol: "http"},
+			},
+			Links: []stack.Link{{From: "migrate", To: "store"}, {From: "web", To: "store"}},
+			Exposures: []stack.Exposure{
+				{Address: "127.0.0.1", HostPort: 8080, Component: "web", Port: 80, Protocol: "tcp"},
+				{Address: "::", HostPort: 53, Component: "store", Port: 53, Protocol: "udp"},
+			},
+		},
+		Desired: []plan.Desired{store, migrate, want("web", "tar://./images/web.tar", digestB, "store", "migrate")},
+		Plan: &plan.Plan{Changes: []plan.Change{
+			{Name: "migrate", Action: plan.Create}, {Name: "store", Action: plan.Create}, {Name: "web", Action: plan.Create},
+		}},
+	}
+}
+
+func place(line int) token.Range {
+	return token.Range{File: "guestbook.ctst", Start: token.Pos{Line: line, Column: 11}}
+}
+
+func TestGolden(t *testing.T) {
+	for name, write := range map[string]func(w io.Writer, style render.Style) error{
+		"plan-create": func(w io.Writer, style render.Style) error {
+			return render.Plan(w, guestbook(), style)
+		},
+		"plan-changes": func(w io.Writer, style render.Style) error {
+			d := guestbook()
+			d.Plan.Changes = []plan.Change{
+				{Name: "cache", Action: plan.Remove, Reasons: []plan.Reason{{Text: "no longer in the file"}}},
+				{Name: "migrate", Action: plan.Start, Reasons: []plan.Reason{{Text: "exited with code 137\x1b[2J"}}},
+				{Name: "store", Action: plan.Keep},
+				{Name: "web", Action: plan.Replace, Reasons: []plan.Reason{
+					{Property: "env.LOG_LEVEL", Old: `"info"`, New: `"debug"`},
+					{Property: "resources.memory", Old: "67108864", New: "134217728"},
+					{Property: "user", New: `"nobody"`},
+					{Property: "workdir", Old: `"/` + strings.Repeat("long/", 40) + `"`},
+					{Property: "image", Old: digestA, New: digestB},
+				}},
+			}
+			return render.Plan(w, d, style)
+		},
+		"plan-update": func(w io.Writer, style render.Style) error {
+			d := guestbook()
+			d.Plan.Changes = []plan.Change{{Name: "web", Action: plan.Update, Reasons: []plan.Reason{
+				{Property: "stop_timeout", Old: "10000000000", New: "2500000000"},
+				{Property: "restart.policy", New: `"always"`},
+			}}}
+			return render.Plan(w, d, style)
+		},
+		"plan-nothing": func(w io.Writer, style render.Style) error {
+			d := guestbook()
+			d.Stack.Exposures = nil
+			for i := range d.Plan.Changes {
+				d.Plan.Changes[i].Action = plan.Keep
+			}
+			return render.Plan(w, d, style)
+		},
+		"deploy": func(w io.Writer, style render.Style) error {
+			r := render.NewDeploy(render.NewTalk(w, style, nil), guestbook())
+			for _, e := range []supervise.Event{
+				{Component: "store", Type: supervise.EventStarting},
+				{Component: "store", Type: supervise.EventRunning},
+				{Component: "store", Type: supervise.EventHealthy},
+				{Component: "store", Type: supervise.EventReady, Elapsed: 312 * time.Millisecond},
+				{Component: "migrate", Type: supervise.EventDone},
+				{Component: "migrate", Type: supervise.EventReady, Elapsed: 12 * time.Second},
+				{Component: "web", Type: supervise.EventReady, Elapsed: 80 * time.Second},
+			} {
+				r.Event(e)
+			}
+			r.Summary()
+			return nil
+		},
+		"deploy-again": func(w io.Writer, style render.Style) error {
+			d := guestbook()
+			d.Plan.Changes = append(d.Plan.Changes, plan.Change{Name: "old", Action: plan.Remove})
+			r := render.NewDeploy(render.NewTalk(w, style, nil), d)
+			for _, e := range []supervise.Event{
+				{Component: "web", Type: supervise.EventStopping},
+				{Component: "web", Type: supervise.EventExited, Text: "stopped", Exit: &container.ExitStatus{Code: 143, Signal: 15}},
+				{Component: "web", Type: supervise.EventStopped},
+				{Component: "old", Type: supervise.EventRemoved},
+				{Component: "migrate", Type: supervise.EventUpdated},
+				{Component: "store", Type: supervise.EventKept},
+				{Component: "store", Type: supervise.EventReady},
+				{Component: "web", Type: supervise.EventReady, Elapsed: 9940 * time.Millisecond},
+			} {
+				r.Event(e)
+			}
+			return nil
+		},
+		"deploy-failed": func(w io.Writer, style render.Style) error {
+			d := guestbook()
+			d.Desired[2].Config.Restart.Policy = container.RestartOnFailure
+			r := render.NewDeploy(render.NewTalk(w, style, nil), d)
+			for _, e := range []supervise.Event{
+				{Component: "store", Type: supervise.EventUnhealthy, Text: "connection refused"},
+				{Component: "store", Type: supervise.EventHealthy},
+				{Component: "migrate", Type: supervise.EventExited, Text: "exited with code 3", Elapsed: 212 * time.Millisecond, Exit: &container.ExitStatus{Code: 3}},
+				{Component: "web", Type: supervise.EventSkipped, Text: "needs migrate"},
+				{Component: "web", Type: supervise.EventExited, Text: "ended by signal 9", Exit: &container.ExitStatus{Code: 137, Signal: 9}},
+				{Component: "web", Type: supervise.EventRestart, Text: "in 100ms"},
+				{Component: "web", Type: supervise.EventFailed, Text: "sandbox: execve /x\x1b]0;: no such file\nor directory"},
+			} {
+				r.Event(e)
+			}
+			names, exits := r.Failed()
+			if strings.Join(names, " ") != "migrate web" || exits["migrate"].Code != 3 {
+				return errors.New("what failed was not noticed")
+			}
+			return nil
+		},
+		"stopping": func(w io.Writer, style render.Style) error {
+			s := render.NewStopping(render.NewTalk(w, style, nil))
+			for _, e := range []supervise.Event{
+				{Component: "web", Type: supervise.EventStopping},
+				{Component: "web", Type: supervise.EventExited, Text: "stopped"},
+				{Component: "web", Type: supervise.EventStopped, Elapsed: 40 * time.Millisecond},
+				{Component: "store", Type: supervise.EventRemoved},
+			} {
+				s.Event(e)
+			}
+			return nil
+		},
+		"ps": func(w io.Writer, style render.Style) error {
+			return render.Components(w, components(), now, style)
+		},
+		"images": func(w io.Writer, style render.Style) error {
+			return render.Images(w, []store.Image{
+				{Digest: source.Digest(digestA), Size: 3 << 20, Created: now.Add(-3 * time.Hour), Sources: []string{"file:///srv/store"}, Owners: []string{"/srv/.containust"}},
+				{Digest: source.Digest(digestB), Size: 900, Created: now.Add(-72 * time.Hour), Sources: []string{"tar:///srv/e\x1bvil.tar"}},
+			}, now, style)
+		},
+		"doctor": func(w io.Writer, style render.Style) error {
+			return render.Checks(w, []render.Check{
+				{Name: "kernel", OK: true}, {Name: "root", Err: "user 1000", Mend: "sudo ctst …", Required: true},
+				{Name: "memory controller", Err: "cgroup v1", Mend: "boot with v2"},
+			}, style)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			require.NoError(t, write(&out, render.Style{}))
+			require.NotContains(t, out.String(), "\x1b", "plain text commands the terminal")
+			golden(t, name, out.String())
+
+			var coloured bytes.Buffer
+			require.NoError(t, write(&coloured, render.Style{Color: true}))
+			require.Equal(t, out.String(), plain(coloured.String()), "colours change more than the colour")
+		})
+	}
+}
+
+func components() []sdk.Component {
+	info := func(name string, status container.Status) sdk.Component {
+		return sdk.Component{Info: container.Info{ID: container.ID(name), Status: status}}
+	}
+	store := info("store", container.StatusRunning)
+	store.Health, store.Started = container.HealthHealthy, now.Add(-2*time.Hour)
+	api := info("api", container.StatusRunning)
+	api.Health, api.Restarts, api.Started = container.HealthUnhealthy, 2, now.Add(-9*time.Minute)
+	web := info("web", container.StatusStarting)
+	web.Expose = []container.Exposure{
+		{Address: "127.0.0.1", HostPort: 8080, ContainerPort: 80, Protocol: "tcp"},
+		{Address: "::1", HostPort: 53, ContainerPort: 53, Protocol: "udp"},
+	}
+	migrate := info("migrate", container.StatusCompleted)
+	migrate.Finished = now.Add(-5 * time.Second)
+	old := info("old", container.StatusExited)
+	old.Exit, old.Finished = &container.ExitStatus{Code: 137, Signal: 9}, now.Add(-80*time.Hour)
+	bad := info("bad", container.StatusFailed)
+	bad.Reason = "sandbox: execve /no/such: no such file or directory\nsecond line"
+	return []sdk.Component{store, api, web, migrate, old, bad}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".txt")
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, string(want), got)
+}
+
+// plain takes the colours out.
+func plain(text string) string {
+	var out strings.Builder
+	for {
+		before, after, found := strings.Cut(text, "\x1b[")
+		out.WriteString(before)
+		if !found {
+			return out.String()
+		}
+		_, text, _ = strings.Cut(after, "m")
+	}
+}
+
+func TestLogs(t *testing.T) {
+	evil := []byte("a\tb\x1b[2J\xff\u202e\r")
+	for name, tt := range map[string]struct {
+		names []string
+		style render.Style
+		raw   bool
+		want  string
+	}{
+		"terminal":  {[]string{"api", "store"}, render.Style{}, false, "api   | a    b\\x1b[2J\\xff\\u202e\n"},
+		"coloured":  {[]string{"api", "store"}, render.Style{Color: true}, false, "\x1b[36mapi   |\x1b[0m a    b\\x1b[2J\\xff\\u202e\n"},
+		"pipe":      {[]string{"api", "store"}, render.Style{}, true, "api   | " + string(evil) + "\n"},
+		"one, pipe": {nil, render.Style{}, true, string(evil) + "\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			require.NoError(t, render.NewLogs(&out, tt.names, tt.style, tt.raw).Line("api", evil))
+			require.Equal(t, tt.want, out.String())
+		})
+	}
+	gone := errors.New("gone")
+	require.ErrorIs(t, render.NewLogs(broken{gone}, nil, render.Style{}, true).Line("api", nil), gone)
+}
+
+type broken struct{ err error }
+
+func (b broken) Write([]byte) (int, error) { return 0, b.err }
+
+func TestStatusLine(t *testing.T) {
+	var out bytes.Buffer
+	talk := render.NewTalk(&out, render.Style{}, func() int { return 12 })
+	talk.Status("")
+	talk.Status("waiting for everything")
+	talk.Line("done")
+	talk.Status("")
+	talk.Line("end")
+	const clearLine = "\r\x1b[K"
+	require.Equal(t, clearLine+"waiting fo…"+clearLine+"done\nwaiting fo…"+clearLine+"end\n", out.String())
+
+	out.Reset()
+	talk = render.NewTalk(&out, render.Style{}, nil)
+	talk.Status("waiting")
+	talk.Line("done")
+	require.Equal(t, "done\n", out.String(), "a status line away from a terminal")
+}
+
+func TestUnits(t *testing.T) {
+	for n, want := range map[int64]string{
+		0: "0 B", 1023: "1023 B", 1024: "1 KiB", 3250586: "3.1 MiB", 1<<20 - 1: "1 MiB", 64 << 20: "64 MiB", 5 << 40: "5 TiB",
+	} {
+		require.Equal(t, want, render.Size(n))
+	}
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0 s", 59 * time.Second: "59 s", 61 * time.Minute: "1 h", 47 * time.Hour: "47 h", 50 * time.Hour: "2 d",
+	} {
+		require.Equal(t, want, render.Age(d))
+	}
+	require.Equal(t, "1 link, 0 links, 2 links", render.Count(1, "link")+", "+render.Count(0, "link")+", "+render.Count(2, "link"))
+	require.Equal(t, "sha256:1c9f2ab0…", render.Digest(digestA))
+	require.Equal(t, "", render.Digest(""))
+}
