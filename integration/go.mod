@@ -2,6 +2,9 @@ module github.com/containust/containust/integration
 
 go 1.26.0
 
+// The scripts build the command and run it.
+tool github.com/containust/containust/modules/cli/cmd/ctst
+
 require (
 	github.com/containust/containust/modules/cli v0.1.0
 	github.com/containust/containust/modules/core v0.1.0
@@ -11,4 +14,26 @@ require (
 	github.com/containust/containust/modules/sdk v0.1.0
 	github.com/containust/containust/modules/storage v0.1.0
 	github.com/containust/containust/modules/vm v0.1.0
+)
+
+require github.com/rogpeppe/go-internal v1.16.0
+
+require (
+	github.com/google/go-cmp v0.6.0 // indirect
+	github.com/google/nftables v0.3.0 // indirect
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/mdlayher/netlink v1.7.3-0.20250113171957-fbb4dce95f42 // indirect
+	github.com/mdlayher/socket v0.5.0 // indirect
+	github.com/moby/sys/mountinfo v0.7.3 // indirect
+	github.com/spf13/cobra v1.10.2 // indirect
+	github.com/spf13/pflag v1.0.10 // indirect
+	github.com/vishvananda/netlink v1.3.1 // indirect
+	github.com/vishvananda/netns v0.0.5 // indirect
+	github.com/yourbasic/graph v0.0.0-20210606180040-8ecfec1c2869 // indirect
+	golang.org/x/net v0.33.0 // indirect
+	golang.org/x/sync v0.8.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/term v0.47.0 // indirect
+	golang.org/x/tools v0.26.0 // indirect
 )

@@ -98,6 +98,9 @@ the folder, else that of the nearest parent that has a .containust folder.`,
 	add(look, newPs(a), newLogs(a), newExec(a), newStop(a), newRm(a))
 	add(machine, newImages(a), newDoctor(a), newVersion(a), newCompletion(a))
 	root.AddCommand(newGuard(), newSupervise())
+	for name := range former {
+		root.AddCommand(newFormer(name))
+	}
 	a.fileFlag(root)
 	for _, c := range root.Commands() {
 		a.fileFlag(c)

@@ -191,15 +191,20 @@ var former = map[string]string{
 	"stats":   "ctst ps",
 }
 
+// newFormer answers to another tool's command, whatever flags it got.
+func newFormer(name string) *cobra.Command {
+	return &cobra.Command{
+		Use: name, Hidden: true, DisableFlagParsing: true,
+		RunE: func(*cobra.Command, []string) error { return usage("`ctst %s` is `%s` here", name, former[name]) },
+	}
+}
+
 // unknownCommand is for words that are no command.
 func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	word := args[0]
-	if now, ok := former[word]; ok && cmd.Parent() == nil {
-		return usage("`%s %s` is `%s` here", cmd.CommandPath(), word, now)
-	}
 	var known []string
 	for _, c := range cmd.Commands() {
 		if !c.Hidden {

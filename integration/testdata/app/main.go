@@ -1,0 +1,124 @@
+// Command app is the program inside the containers of the script tests: one
+// static binary that does one small thing, named by its first argument.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "app:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if len(args) == 0 {
+		return errors.New("what?")
+	}
+	args, what := args[1:], args[0]
+	switch what {
+	case "serve": // ADDRESS: answers with its environment's REPLY until SIGTERM
+		return serve(args[0])
+	case "wait": // until SIGTERM
+		fmt.Println("waiting")
+		<-terminated()
+		fmt.Println("terminated")
+	case "stubborn": // SIGTERM is nothing to it
+		signal.Ignore(syscall.SIGTERM, syscall.SIGINT)
+		fmt.Println("stubborn")
+		select {}
+	case "say": // WORD…
+		fmt.Println(strings.Join(args, " "))
+	case "complain": // CODE WORD…: to standard error, then exit
+		fmt.Fprintln(os.Stderr, strings.Join(args[1:], " "))
+		return exit(args[0])
+	case "exit": // CODE
+		return exit(args[0])
+	case "env": // NAME
+		fmt.Println(os.Getenv(args[0]))
+	case "where":
+		dir, err := os.Getwd()
+		if err != nil {
+			return err
+		}
+		fmt.Println(dir, os.Getuid(), os.Getgid())
+	case "cat":
+		_, err := io.Copy(os.Stdout, os.Stdin)
+		return err
+	case "read": // FILE
+		text, err := os.ReadFile(args[0])
+		if err != nil {
+			return err
+		}
+		_, err = os.Stdout.Write(text)
+		return err
+	case "write": // FILE WORD…
+		return os.WriteFile(args[0], []byte(strings.Join(args[1:], " ")+"\n"), 0o644)
+	case "get": // URL
+		return get(args[0])
+	case "evil": // writes what must not reach a terminal, or a log file, changed
+		fmt.Print("one\x1b[2J\ttwo\xff\n")
+	default:
+		return fmt.Errorf("%s?", what)
+	}
+	return nil
+}
+
+func exit(code string) error {
+	n, err := strconv.Atoi(code)
+	if err == nil {
+		os.Exit(n)
+	}
+	return err
+}
+
+func terminated() <-chan os.Signal {
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, syscall.SIGTERM, syscall.SIGINT)
+	return ended
+}
+
+func serve(address string) error {
+	ended := terminated()
+	server := &http.Server{
+		Addr: address,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, "reply=%s pid=%d\n", os.Getenv("REPLY"), os.Getpid())
+		}),
+		ReadHeaderTimeout: 5 * time.Second,
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.ListenAndServe() }()
+	fmt.Println("serving", address)
+	select {
+	case err := <-failed:
+		return err
+	case <-ended:
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return server.Shutdown(ctx)
+}
+
+func get(url string) error {
+	client := http.Client{Timeout: 3 * time.Second}
+	answer, err := client.Get(url)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = answer.Body.Close() }() // it was read to its end
+	_, err = io.Copy(os.Stdout, answer.Body)
+	return err
+}
