@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/sdk/state"
 )
@@ -129,18 +131,53 @@ func (c *Client) converse(ctx context.Context, conn *net.UnixConn, method string
 		if err := json.Unmarshal(line, &r); err != nil {
 			return fmt.Errorf("understand the supervisor: %w", err)
 		}
-		switch {
-		case r.Event != nil:
+		if r.Event != nil {
 			if emit != nil {
 				emit(*r.Event)
 			}
+			continue
+		}
+		awaitEnds(ctx, conn, r.Ends)
+		switch {
 		case r.Error != nil:
 			return r.Error
 		case result != nil:
 			return json.Unmarshal(r.Result, result)
-		default:
-			return nil
 		}
+		return nil
+	}
+}
+
+// endTime bounds how long a command waits for a project to leave the machine.
+const endTime = 10 * time.Second
+
+// awaitEnds closes the connection and waits until the processes, which lived
+// while it was open, have ended.
+func awaitEnds(ctx context.Context, conn *net.UnixConn, pids []int) {
+	ctx, cancel := context.WithTimeout(ctx, endTime)
+	defer cancel()
+	var files []*os.File
+	for _, pid := range pids {
+		// Non-blocking, so that reading waits in the poller: a pidfd is readable
+		// when its process has ended.
+		if fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK); err == nil {
+			files = append(files, os.NewFile(uintptr(fd), "pidfd"))
+		}
+	}
+	_ = conn.Close()
+	for _, f := range files {
+		if deadline, ok := ctx.Deadline(); ok {
+			_ = f.SetReadDeadline(deadline)
+		}
+		stop := context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })
+		if raw, err := f.SyscallConn(); err == nil {
+			_ = raw.Read(func(fd uintptr) bool {
+				n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+				return n > 0 || err != nil && err != unix.EINTR
+			})
+		}
+		stop()
+		_ = f.Close()
 	}
 }
 

@@ -51,6 +51,7 @@ const graceTime = 5 * time.Second
 // machine but its state folder is then gone. Another supervisor of the project
 // makes it return an error that matches [state.ErrLocked].
 func Serve(ctx context.Context, opts ServeOptions) (err error) {
+	parent := os.Getppid()
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -81,7 +82,7 @@ func Serve(ctx context.Context, opts ServeOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	srv := &server{s: s, log: opts.Logger, listener: listener, touched: make(chan struct{}, 1)}
+	srv := &server{s: s, log: opts.Logger, listener: listener, parent: parent, touched: make(chan struct{}, 1)}
 	go srv.accept(life)
 	if opts.Ready != nil {
 		if err := opts.Ready.Close(); err != nil {
@@ -120,6 +121,7 @@ type server struct {
 	s        *Supervisor
 	log      *slog.Logger
 	listener *net.UnixListener
+	parent   int // the guardian's process id
 
 	mu      sync.Mutex
 	open    int  // connections
@@ -225,7 +227,24 @@ func (srv *server) serve(ctx context.Context, conn *net.UnixConn) error {
 	} else if final.Result, err = json.Marshal(result); err != nil {
 		return errors.Join(err, p.close())
 	}
+	final.Ends = srv.ends()
 	return errors.Join(p.send(final), p.close())
+}
+
+// ends returns the processes that are about to end once the connection that is
+// being served is closed.
+func (srv *server) ends() []int {
+	srv.mu.Lock()
+	alone := srv.open == 1
+	srv.mu.Unlock()
+	if !alone || !srv.s.Idle() {
+		return nil
+	}
+	pids := []int{os.Getpid()}
+	if os.Getppid() == srv.parent { // the guardian was not killed
+		pids = append(pids, srv.parent)
+	}
+	return pids
 }
 
 // call carries a request out.

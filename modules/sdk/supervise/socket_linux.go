@@ -30,12 +30,17 @@ type control struct {
 	Signal int `json:"signal,omitempty"` // to pass to the process of an exec
 }
 
-// reply is a line of the supervisor. Exactly one field is set; Result or Error
-// comes last.
+// reply is a line of the supervisor. One of Event, Result and Error is set, and
+// one of the latter two comes last.
 type reply struct {
 	Event  *Event          `json:"event,omitempty"`
 	Result json.RawMessage `json:"result,omitempty"`
 	Error  *remoteError    `json:"error,omitempty"`
+
+	// Ends, beside the last, lists the processes that are about to end, since
+	// nothing runs and nobody else asks: the project is off the machine when
+	// they have.
+	Ends []int `json:"ends,omitempty"`
 }
 
 // maxLine bounds a line from the other side: a request holds a whole project.
