@@ -113,15 +113,15 @@ var kinds = map[string]error{
 
 // remoteError is an error as it came over the socket.
 type remoteError struct {
-	Message string `json:"message"`
-	Kind    string `json:"kind,omitempty"`
+	Message string   `json:"message"`
+	Kinds   []string `json:"kinds,omitempty"`
 }
 
 func newRemoteError(err error) *remoteError {
 	r := &remoteError{Message: err.Error()}
 	for kind, target := range kinds {
 		if errors.Is(err, target) {
-			r.Kind = kind
+			r.Kinds = append(r.Kinds, kind)
 		}
 	}
 	return r
@@ -130,5 +130,13 @@ func newRemoteError(err error) *remoteError {
 // Error returns the message as the supervisor had it.
 func (e *remoteError) Error() string { return e.Message }
 
-// Unwrap returns the sentinel that the error matched over there.
-func (e *remoteError) Unwrap() error { return kinds[e.Kind] }
+// Unwrap returns the sentinels that the error matched over there.
+func (e *remoteError) Unwrap() []error {
+	var matched []error
+	for _, kind := range e.Kinds {
+		if target := kinds[kind]; target != nil {
+			matched = append(matched, target)
+		}
+	}
+	return matched
+}
