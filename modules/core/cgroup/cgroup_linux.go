@@ -43,35 +43,26 @@ func Find() (*Hierarchy, error) {
 
 // Create makes a cgroup, and the folders on the way to it. One that exists is
 // an error that matches fs.ErrExist. The caller closes it.
-func Create(ctx context.Context, spec Spec, opts Options) (_ *Cgroup, err error) {
+func Create(ctx context.Context, spec Spec, opts Options) (*Cgroup, error) {
 	g, err := locate(spec, opts)
 	if err != nil {
 		return nil, err
 	}
 	failed := func(err error) error { return &Error{Op: "create", Path: g.path, Err: err} }
-	for {
+	for attempt := 1; ; attempt++ {
 		if err := ctx.Err(); err != nil {
 			return nil, failed(err)
 		}
-		if err := os.MkdirAll(filepath.Dir(g.path), 0o755); err != nil {
-			return nil, failed(cause(err))
-		}
-		// Before the group is made: enabling fails, rather than the start of
-		// a process, when an ancestor has processes of its own.
-		missing, err := g.enable(spec.Controllers)
-		if err == nil {
-			g.missing = missing
-			err = os.Mkdir(g.path, 0o755)
-		}
+		err := g.makeFolders(spec.Controllers)
 		if err == nil {
 			break
 		}
-		// The folder above was empty, and another's Remove took it.
-		if _, gone := os.Stat(filepath.Dir(g.path)); errors.Is(gone, fs.ErrNotExist) {
+		// A folder above was empty, and another's Remove took it just then.
+		if errors.Is(err, fs.ErrNotExist) && attempt < maxAttempts {
 			continue
 		}
 		g.removeEmptyAncestors()
-		if enabling := new(Error); errors.As(err, &enabling) {
+		if errors.As(err, new(*Error)) {
 			return nil, err
 		}
 		return nil, failed(cause(err))
@@ -80,6 +71,25 @@ func Create(ctx context.Context, spec Spec, opts Options) (_ *Cgroup, err error)
 		return nil, errors.Join(err, g.Remove(ctx))
 	}
 	return g, nil
+}
+
+// maxAttempts is how often Create begins again when others remove folders that
+// it needs.
+const maxAttempts = 100
+
+// makeFolders makes the group's folder and those above it.
+func (g *Cgroup) makeFolders(controllers []string) error {
+	if err := os.MkdirAll(filepath.Dir(g.path), 0o755); err != nil {
+		return err
+	}
+	// Before the group is made: enabling fails, rather than the start of a
+	// process, when an ancestor has processes of its own.
+	missing, err := g.enable(controllers)
+	if err != nil {
+		return err
+	}
+	g.missing = missing
+	return os.Mkdir(g.path, 0o755)
 }
 
 // Open opens a cgroup that exists; none is an error that matches

@@ -7,12 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/containust/containust/modules/core/kerneltest"
 	"github.com/containust/containust/modules/core/namespace"
 )
 
@@ -60,7 +62,7 @@ func TestOpenErrors(t *testing.T) {
 }
 
 func TestNewIsEmptyAndOthersStay(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	before := identifyCurrent(t)
 	ns, err := namespace.New(namespace.Network, nil)
 	require.NoError(t, err)
@@ -89,7 +91,7 @@ func TestNewRefusesWhatThreadsCannotLeave(t *testing.T) {
 }
 
 func TestSetupFails(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	boom := errors.New("boom")
 	ns, err := namespace.New(namespace.UTS, func() error { return boom })
 	require.ErrorIs(t, err, boom)
@@ -97,7 +99,7 @@ func TestSetupFails(t *testing.T) {
 }
 
 func TestDo(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	ns, err := namespace.New(namespace.UTS, func() error { return unix.Sethostname([]byte("inside")) })
 	require.NoError(t, err)
 	defer ns.Close()
@@ -149,7 +151,7 @@ func TestDo(t *testing.T) {
 
 // The main thread stands for the process in /proc: it must never be moved.
 func TestDoLeavesTheMainThread(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	ns, err := namespace.New(namespace.UTS, nil)
 	require.NoError(t, err)
 	defer ns.Close()
@@ -175,7 +177,7 @@ func TestDoLeavesTheMainThread(t *testing.T) {
 // A thread that cannot go back must not be used for anything else. Here it
 // loses the privilege that going back needs.
 func TestThreadThatCannotReturnDies(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	ns, err := namespace.New(namespace.UTS, func() error { return unix.Sethostname([]byte("trap")) })
 	require.NoError(t, err)
 	defer ns.Close()
@@ -189,13 +191,13 @@ func TestThreadThatCannotReturnDies(t *testing.T) {
 	require.ErrorAs(t, err, &nsErr)
 	require.Equal(t, "leave", nsErr.Op)
 	require.Eventually(t, func() bool {
-		_, err := os.Stat(filepath.Join("/proc/self/task", itoa(tid)))
+		_, err := os.Stat(filepath.Join("/proc/self/task", strconv.Itoa(tid)))
 		return errors.Is(err, fs.ErrNotExist)
 	}, eventually, tick, "thread %d is still there", tid)
 }
 
 func TestPin(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	path := filepath.Join(t.TempDir(), "pin")
 	ns, err := namespace.New(namespace.Network, nil)
 	require.NoError(t, err)
@@ -222,7 +224,7 @@ func TestPin(t *testing.T) {
 }
 
 func TestPinAfterReboot(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	path := filepath.Join(t.TempDir(), "pin")
 	require.NoError(t, os.WriteFile(path, nil, 0o400))
 	_, err := namespace.OpenPinned(path, namespace.Network)
@@ -237,7 +239,7 @@ func TestPinAfterReboot(t *testing.T) {
 }
 
 func TestPinRefuses(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	dir := t.TempDir()
 	ns, err := namespace.New(namespace.Network, nil)
 	require.NoError(t, err)

@@ -2,11 +2,12 @@ package namespace_test
 
 import (
 	"os"
-	"strconv"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containust/containust/modules/core/kerneltest"
 )
 
 const (
@@ -14,14 +15,7 @@ const (
 	tick       = 5 * time.Millisecond
 )
 
-func itoa(n int) string { return strconv.Itoa(n) }
-
-func requireRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
-}
+func TestMain(m *testing.M) { os.Exit(kerneltest.Main(m, kerneltest.Leaks{})) }
 
 // dropThreadCapabilities empties the capabilities of the calling thread alone:
 // capset(2), unlike golang's syscall package, is per thread.

@@ -196,7 +196,7 @@ func TestPortOwner(t *testing.T) {
 		t.Skip("needs busybox")
 	}
 	p := newProject(t, "owner", "web")
-	cmd := exec.Command(nc, "nc", "-l", "-p", "8099", "-s", "127.0.0.1")
+	cmd := exec.Command(nc, "nc", "-l", "-p", "8099")
 	require.NoError(t, cmd.Start())
 	defer func() {
 		_ = cmd.Process.Kill()
@@ -205,8 +205,8 @@ func TestPortOwner(t *testing.T) {
 	rules := p.rules
 	rules.Expose = []network.Exposure{{Address: loopback, HostPort: 8099, Endpoint: "web", Port: 80, Protocol: "tcp"}}
 	require.Eventually(t, func() bool {
-		sockets, err := os.ReadFile("/proc/self/net/tcp")
-		return err == nil && strings.Contains(string(sockets), "0100007F:1FA3 00000000:0000 0A")
+		sockets, err := exec.Command("cat", "/proc/net/tcp", "/proc/net/tcp6").Output()
+		return err == nil && strings.Contains(string(sockets), ":1FA3 ") // 8099
 	}, eventually, tick, "nc does not listen on port 8099")
 	var taken *network.PortInUseError
 	require.ErrorAs(t, p.router.SetRules(t.Context(), rules), &taken)

@@ -105,7 +105,9 @@ func deleteHostTable(project string) error {
 	if err != nil {
 		return err
 	}
-	t.remove(family4.table, hostTable(project))
+	if name := hostTable(project); t.exists(family4.table, name) {
+		t.remove(family4.table, name)
+	}
 	return t.commit()
 }
 

@@ -3,6 +3,8 @@ package network
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -74,18 +76,27 @@ func (t *transaction) commit() error {
 
 // table begins a table that takes the place of one with the same name.
 func (t *transaction) table(f nftables.TableFamily, name string) *nftables.Table {
-	table := t.remove(f, name)
-	t.conn.AddTable(table)
-	return table
+	if t.exists(f, name) {
+		t.remove(f, name)
+	}
+	return t.conn.AddTable(&nftables.Table{Family: f, Name: name})
 }
 
-// remove removes a table. It is added first, because removing one that is not
-// there would fail the whole.
-func (t *transaction) remove(f nftables.TableFamily, name string) *nftables.Table {
-	table := &nftables.Table{Family: f, Name: name}
-	t.conn.AddTable(table)
+// exists tells whether a table is there. Removing one costs the kernel several
+// milliseconds, so it is asked for only then.
+func (t *transaction) exists(f nftables.TableFamily, name string) bool {
+	tables, err := t.conn.ListTablesOfFamily(f)
+	if err != nil {
+		t.err = errors.Join(t.err, fmt.Errorf("list tables: %w", err))
+	}
+	return slices.ContainsFunc(tables, func(table *nftables.Table) bool { return table.Name == name })
+}
+
+// remove removes a table. It is added first: one that someone else has removed
+// by now would fail the whole.
+func (t *transaction) remove(f nftables.TableFamily, name string) {
+	table := t.conn.AddTable(&nftables.Table{Family: f, Name: name})
 	t.conn.DelTable(table)
-	return table
 }
 
 // chain adds a base chain.

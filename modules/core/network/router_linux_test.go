@@ -17,12 +17,13 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
 
+	"github.com/containust/containust/modules/core/kerneltest"
 	"github.com/containust/containust/modules/core/namespace"
 	"github.com/containust/containust/modules/core/network"
 )
 
 func TestRouterLife(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	up(t)
 	spec := routerSpec(t, "life")
 	_, err := network.OpenRouter(t.Context(), spec)
@@ -78,7 +79,7 @@ func TestRemoveUnderEndpoints(t *testing.T) {
 
 // What a killed process left half made is taken away by the next.
 func TestCreateAfterCrash(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	up(t)
 	spec := routerSpec(t, "crash")
 	r, err := network.CreateRouter(t.Context(), spec)
@@ -96,7 +97,7 @@ func TestCreateAfterCrash(t *testing.T) {
 }
 
 func TestCreateFailsWhole(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	up(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
@@ -120,7 +121,7 @@ func TestCreateFailsWhole(t *testing.T) {
 }
 
 func TestPoolAvoidsTheHostsRoutes(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	up(t)
 	first := create(t, "avoid")
 	taken := first.Pool().IPv4
@@ -160,7 +161,7 @@ func create(t testing.TB, id string) *network.Router {
 
 // Many processes at once get different pools, and no entry is lost.
 func TestRegistryIsShared(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	up(t)
 	shared := routerSpec(t, "shared").Registry
 	var group sync.WaitGroup
@@ -206,7 +207,7 @@ func TestRegistryIsShared(t *testing.T) {
 }
 
 func TestRegistryOfAnotherBootOrBroken(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	up(t)
 	spec := routerSpec(t, "boot")
 	require.NoError(t, os.MkdirAll(filepath.Dir(spec.Registry), 0o700))
@@ -297,7 +298,7 @@ func TestAttachErrors(t *testing.T) {
 }
 
 func TestNone(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	e, err := network.None(t.Context())
 	require.NoError(t, err)
 	defer e.Close()
@@ -309,7 +310,7 @@ func TestNone(t *testing.T) {
 }
 
 func TestDialInTakesNoNames(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	e, err := network.None(t.Context())
 	require.NoError(t, err)
 	defer e.Close()
@@ -410,7 +411,7 @@ func BenchmarkSetRules(b *testing.B) {
 }
 
 func BenchmarkRouter(b *testing.B) {
-	requireRoot(b)
+	kerneltest.RequireRoot(b)
 	up(b)
 	for b.Loop() {
 		create(b, "bench")

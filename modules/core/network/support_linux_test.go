@@ -17,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/containust/containust/modules/core/kerneltest"
 	"github.com/containust/containust/modules/core/namespace"
 	"github.com/containust/containust/modules/core/network"
 )
@@ -32,13 +33,6 @@ const (
 
 var loopback = netip.MustParseAddr("127.0.0.1")
 
-func requireRoot(t testing.TB) {
-	t.Helper()
-	if os.Getenv(insideEnv) == "" {
-		t.Skip("needs root")
-	}
-}
-
 // project is a router with attached endpoints.
 type project struct {
 	spec      network.RouterSpec
@@ -50,7 +44,7 @@ type project struct {
 // newProject makes a router and the endpoints, which have no rules yet.
 func newProject(t testing.TB, id string, names ...string) *project {
 	t.Helper()
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	up(t)
 	p := &project{spec: routerSpec(t, id), endpoints: map[string]*network.Endpoint{}}
 	var err error
@@ -126,7 +120,11 @@ func serve(t testing.TB, ns *os.File, name string, port int) {
 				if err != nil {
 					return
 				}
+				// A connection whose link was taken away does not end by
+				// itself.
+				stop := context.AfterFunc(t.Context(), func() { _ = c.Close() })
 				go func() {
+					defer stop()
 					defer c.Close()
 					fmt.Fprintf(c, "%s saw %s\n", name, c.RemoteAddr())
 					_, _ = io.Copy(c, c)
