@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/containust/containust/modules/core/capability"
 	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/kerneltest"
 	"github.com/containust/containust/modules/core/rootfs"
 	"github.com/containust/containust/modules/core/sandbox"
 	"github.com/stretchr/testify/require"
@@ -64,7 +66,26 @@ func TestIsolation(t *testing.T) {
 }
 
 func TestMounts(t *testing.T) {
-	r := observe(t, spec(t, image(t), "probe"))
+	t.Run("this kernel", func(t *testing.T) { testMounts(t, sandbox.Launch) })
+	t.Run("before 6.15", func(t *testing.T) { testMounts(t, sandbox.LaunchOnOldKernel) })
+}
+
+func testMounts(t *testing.T, launch func(context.Context, sandbox.Spec, sandbox.Options) (*sandbox.Process, error)) {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	s := spec(t, image(t), "probe")
+	s.Stdout = w
+	p, err := launch(t.Context(), s, sandbox.Options{})
+	require.NoError(t, w.Close())
+	require.NoError(t, err)
+	endWith(t, p)
+	out, err := io.ReadAll(r)
+	require.NoError(t, err)
+	checkMounts(t, decode(t, string(out)))
+}
+
+func checkMounts(t *testing.T, r report) {
 	m := mountFields(r)
 	roots := 0
 	for _, line := range r.Mounts {
@@ -246,48 +267,47 @@ func TestNetworkNamespace(t *testing.T) {
 	})
 }
 
-func TestCgroup(t *testing.T) {
-	dir := image(t)
+// newCgroup makes a cgroup for the test and opens it.
+func newCgroup(t testing.TB) *os.File {
+	t.Helper()
 	parent := "/sys/fs/cgroup"
-	if _, err := os.Stat(parent + "/unified/cgroup.procs"); err == nil {
+	if _, err := os.Stat(parent + "/unified/cgroup.procs"); err == nil { // a hybrid host
 		parent += "/unified"
 	}
-	cgroup, err := os.MkdirTemp(parent, "sandbox-test")
+	name, err := os.MkdirTemp(parent, "sandbox-test")
 	if err != nil {
-		t.Skipf("needs a writable cgroup v2: %v", err)
+		kerneltest.Missing(t, "cgroup", "needs a writable cgroup v2: %v", err)
 	}
-	defer func() { require.NoError(t, unix.Rmdir(cgroup)) }()
-	f, err := os.Open(cgroup)
+	t.Cleanup(func() { require.NoError(t, unix.Rmdir(name)) })
+	f, err := os.Open(name)
 	require.NoError(t, err)
-	defer f.Close()
+	t.Cleanup(func() { f.Close() })
+	return f
+}
 
-	t.Run("launch and exec", func(t *testing.T) {
-		s := spec(t, dir)
-		s.Cgroup = f
-		p := running(t, s)
-		b, err := os.ReadFile(cgroup + "/cgroup.procs")
-		require.NoError(t, err)
-		require.Equal(t, itoa(p.PID())+"\n", string(b))
-		out, err := os.ReadFile(filepath.Join("/proc", itoa(p.PID()), "cgroup"))
-		require.NoError(t, err)
-		require.Contains(t, string(out), "0::/"+filepath.Base(cgroup))
+func TestCgroup(t *testing.T) {
+	cgroup := newCgroup(t)
+	s := spec(t, image(t))
+	s.Cgroup = cgroup
+	p := running(t, s)
+	b, err := os.ReadFile(cgroup.Name() + "/cgroup.procs")
+	require.NoError(t, err)
+	require.Equal(t, itoa(p.PID())+"\n", string(b))
 
-		r, w, err := os.Pipe()
-		require.NoError(t, err)
-		defer r.Close()
-		e, err := sandbox.Exec(t.Context(), p, sandbox.ExecSpec{
-			Command: sandbox.Command{Args: []string{"/bin/probe"}, Stdout: w}, Cgroup: f,
-		}, sandbox.Options{})
-		require.NoError(t, err)
-		defer e.Close()
-		require.NoError(t, w.Close())
-		var b2 bytes.Buffer
-		_, err = b2.ReadFrom(r)
-		require.NoError(t, err)
-		require.Equal(t, "0::/\n", lastLine(decode(t, b2.String()).Cgroup))
-		_, err = e.Wait(t.Context())
-		require.NoError(t, err)
-	})
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	e, err := sandbox.Exec(t.Context(), p, sandbox.ExecSpec{
+		Command: sandbox.Command{Args: []string{"/bin/probe"}, Stdout: w}, Cgroup: cgroup,
+	}, sandbox.Options{})
+	require.NoError(t, w.Close())
+	require.NoError(t, err)
+	defer e.Close()
+	out, err := io.ReadAll(r)
+	require.NoError(t, err)
+	require.Equal(t, "0::/\n", lastLine(decode(t, string(out)).Cgroup), "the same cgroup as seen from inside")
+	_, err = e.Wait(t.Context())
+	require.NoError(t, err)
 }
 
 func TestExitStatus(t *testing.T) {

@@ -1,0 +1,227 @@
+package sandbox_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/containust/containust/modules/core/rootfs"
+	"github.com/containust/containust/modules/core/sandbox"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// launchOnce starts a container with little in it and waits for its end.
+func launchOnce(ctx context.Context, dir string) error {
+	root, err := rootfs.Folder(dir, rootfs.Bind{})
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	p, err := sandbox.Launch(ctx, sandbox.Spec{
+		Root:    root,
+		Plan:    rootfs.Default(),
+		Command: sandbox.Command{Args: []string{"/bin/exit", "5"}},
+	}, sandbox.Options{})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	exit, err := p.Wait(context.WithoutCancel(ctx))
+	if err == nil && exit.Code != 5 {
+		err = errors.New("exit code " + itoa(exit.Code))
+	}
+	return err
+}
+
+// The child of a launch shares the memory of a process whose garbage collector
+// moves on, and neither may wait for the other.
+func TestLaunchesUnderGarbageCollection(t *testing.T) {
+	dir := image(t)
+	launches := 2000
+	if testing.Short() {
+		launches = 200
+	}
+	stop := make(chan struct{})
+	var load sync.WaitGroup
+	load.Go(func() {
+		var kept [64][]byte
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				kept[i%len(kept)] = make([]byte, 64<<10)
+			}
+		}
+	})
+	load.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				runtime.GC()
+			}
+		}
+	})
+	defer load.Wait()
+	defer close(stop)
+	for range launches {
+		require.NoError(t, launchOnce(t.Context(), dir))
+	}
+}
+
+func TestConcurrentLaunches(t *testing.T) {
+	dir := image(t)
+	threads := threadCount(t)
+	errs := make(chan error, 200)
+	for range cap(errs) {
+		go func() { errs <- launchOnce(t.Context(), dir) }()
+	}
+	for range cap(errs) {
+		require.NoError(t, <-errs)
+	}
+	// Waiting for a launch or a process holds no thread.
+	require.Less(t, threadCount(t), threads+50)
+}
+
+func threadCount(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/task")
+	require.NoError(t, err)
+	return len(entries)
+}
+
+// A launch that is cancelled at any moment leaves a process that ran to its
+// end, or none. The leak checks of TestMain look for the rest.
+func TestCancelledLaunches(t *testing.T) {
+	dir := image(t)
+	cancelled := 0
+	for i := range 200 {
+		ctx, cancel := context.WithCancel(t.Context())
+		timer := time.AfterFunc(time.Duration(i)*20*time.Microsecond, cancel)
+		if err := launchOnce(ctx, dir); err != nil {
+			require.ErrorIs(t, err, context.Canceled)
+			cancelled++
+		}
+		timer.Stop()
+		cancel()
+	}
+	require.NotZero(t, cancelled)
+}
+
+func TestCancelledExecs(t *testing.T) {
+	p := running(t, spec(t, image(t)))
+	cancelled := 0
+	for i := range 200 {
+		ctx, cancel := context.WithCancel(t.Context())
+		timer := time.AfterFunc(time.Duration(i)*5*time.Microsecond, cancel)
+		e, err := sandbox.Exec(ctx, p, sandbox.ExecSpec{Command: sandbox.Command{Args: []string{"/bin/exit", "0"}}}, sandbox.Options{})
+		if err != nil {
+			require.ErrorIs(t, err, context.Canceled)
+			cancelled++
+		} else {
+			_, err = e.Wait(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, e.Close())
+		}
+		timer.Stop()
+		cancel()
+	}
+	require.NotZero(t, cancelled)
+}
+
+// A launch into a frozen cgroup does not get anywhere. It ends with its
+// context, and holds up nobody else: their launches do not wait for the copies
+// of files that its child has.
+func TestCancelBlockedLaunch(t *testing.T) {
+	dir := image(t)
+	cgroup := newCgroup(t)
+	require.NoError(t, os.WriteFile(cgroup.Name()+"/cgroup.freeze", []byte("1"), 0))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	for range 3 {
+		s := spec(t, dir, "exit", "0")
+		s.Cgroup = cgroup
+		go func() {
+			_, err := sandbox.Launch(ctx, s, sandbox.Options{})
+			done <- err
+		}()
+	}
+	for range 20 {
+		require.NoError(t, launchOnce(t.Context(), dir))
+	}
+	cancel()
+	for range 3 {
+		require.ErrorIs(t, <-done, context.Canceled)
+	}
+}
+
+// Signals that the caller ignores, as below nohup, are not ignored inside.
+func TestIgnoredSignals(t *testing.T) {
+	signal.Ignore(syscall.SIGHUP, syscall.SIGUSR1)
+	defer signal.Reset(syscall.SIGHUP, syscall.SIGUSR1)
+	r := observe(t, spec(t, image(t), "probe"))
+	require.Equal(t, "0000000000000000", r.Status["SigIgn"])
+}
+
+// A handler of the embedding program never sees a launch that failed.
+func TestNoSignalOfFailedLaunch(t *testing.T) {
+	dir := image(t)
+	c := make(chan os.Signal, 16)
+	signal.Notify(c, syscall.SIGCHLD)
+	defer signal.Stop(c)
+	_, err := sandbox.Launch(t.Context(), spec(t, dir, "/nothing"), sandbox.Options{})
+	require.Error(t, err)
+	require.Empty(t, c)
+	require.NoError(t, launchOnce(t.Context(), dir))
+	require.Equal(t, syscall.SIGCHLD, <-c, "of the container that ran")
+}
+
+// Streams that have each other's numbers, and the caller's own standard
+// streams being closed, do not confuse a launch.
+func TestLowDescriptors(t *testing.T) {
+	dir := image(t)
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	// The numbers 0 to 2 are the test's own; copies keep them for afterwards.
+	var saved [3]int
+	for fd := range saved {
+		saved[fd], err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 10)
+		require.NoError(t, err)
+	}
+	in, err := os.Open(dir + "/bin")
+	require.NoError(t, err)
+	defer in.Close()
+	s := spec(t, dir, "probe")
+	require.NoError(t, unix.Dup3(int(w.Fd()), 0, unix.O_CLOEXEC))
+	require.NoError(t, unix.Dup3(int(in.Fd()), 1, unix.O_CLOEXEC))
+	s.Stdin, s.Stdout, s.Stderr = os.NewFile(1, "in"), os.NewFile(0, "out"), nil
+	unix.Close(2)
+	p, launchErr := sandbox.Launch(t.Context(), s, sandbox.Options{})
+	require.NoError(t, s.Stdin.Close())
+	require.NoError(t, s.Stdout.Close())
+	for fd := range saved {
+		require.NoError(t, unix.Dup3(saved[fd], fd, 0))
+		unix.Close(saved[fd])
+	}
+	w.Close()
+	require.NoError(t, launchErr)
+	endWith(t, p)
+	out, err := io.ReadAll(r)
+	require.NoError(t, err)
+	report := decode(t, string(out))
+	require.Contains(t, report.Files["0"], "bin")
+	require.Contains(t, report.Files["1"], "pipe:")
+	require.Equal(t, "/dev/null", report.Files["2"])
+	require.Len(t, report.Files, 3)
+}

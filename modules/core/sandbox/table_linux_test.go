@@ -1,0 +1,256 @@
+package sandbox
+
+import (
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/containust/containust/modules/core/capability"
+	"github.com/containust/containust/modules/core/rootfs"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// The table for a container is reviewed as text: no step may move or vanish
+// unseen.
+func TestTableGolden(t *testing.T) {
+	tab := &table{clonesDetached: true}
+	spec := &Spec{
+		Root:         os.Stdin, // any files, with known numbers
+		Network:      os.Stdout,
+		ReadOnlyRoot: true,
+		Plan: rootfs.Plan{
+			Mounts: []rootfs.Mount{
+				{Target: "/proc", Type: "proc", Flags: rootfs.NoSuid | rootfs.NoDev | rootfs.NoExec},
+				{Target: "/tmp", Type: "tmpfs", Options: []string{"mode=1777", "noswap"}},
+				{Target: "/data", Source: os.Stderr, Flags: rootfs.ReadOnly},
+			},
+			Masked:   []string{"/proc/kcore"},
+			ReadOnly: []string{"/proc/sys"},
+		},
+		Hostname: "web",
+		Command: Command{
+			Args: []string{"server", "-v"}, Env: []string{"PATH=/a:/b:", "SECRET=x"}, Dir: "/data",
+			UID: 1000, GID: 100, Groups: []uint32{7, 8},
+			Capabilities: capability.Of(capability.NET_RAW, capability.CHOWN),
+			Rlimits:      []Rlimit{{Resource: unix.RLIMIT_NOFILE, Cur: 1024, Max: RlimitInfinity}},
+			NewSession:   true,
+			Stdout:       os.Stdin,
+		},
+	}
+	_, err := tab.launch(spec)
+	require.NoError(t, err)
+	golden(t, "launch", tab.String())
+
+	tab = &table{}
+	require.NoError(t, tab.exec(os.Stdout, &ExecSpec{Command: Command{Args: []string{"/bin/sh"}, AllowNewPrivileges: true}}))
+	golden(t, "exec", tab.String())
+}
+
+// golden compares with a file, in which system calls have names and therefore
+// no machine's numbers. How many capabilities there are depends on the kernel.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	last, err := capability.Last()
+	require.NoError(t, err)
+	if last != capability.CHECKPOINT_RESTORE {
+		t.Skipf("the golden files have %d capabilities, this kernel %d", capability.CHECKPOINT_RESTORE+1, last+1)
+	}
+	file := filepath.Join("testdata", name+".golden")
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(want), got)
+}
+
+func TestLayout(t *testing.T) {
+	// The numbers in the assembly.
+	require.EqualValues(t, 96, unsafe.Sizeof(op{}))
+	require.EqualValues(t, 56, unsafe.Offsetof(op{}.refs))
+	require.EqualValues(t, 64, unsafe.Offsetof(op{}.tolerate))
+	require.EqualValues(t, 72, unsafe.Offsetof(op{}.otherwise))
+	require.EqualValues(t, 80, unsafe.Offsetof(op{}.flags))
+	require.EqualValues(t, 88, unsafe.Offsetof(op{}.result))
+	require.EqualValues(t, 8, unsafe.Offsetof(header{}.errno))
+	require.EqualValues(t, 16, unsafe.Offsetof(header{}.all))
+	require.EqualValues(t, 24, unsafe.Offsetof(header{}.old))
+	require.EqualValues(t, 32, unsafe.Offsetof(header{}.first))
+	require.EqualValues(t, 40, unsafe.Offsetof(header{}.clone))
+	require.EqualValues(t, 88, unsafe.Sizeof(cloneArgs{}))
+	require.EqualValues(t, 32, unsafe.Sizeof(unix.MountAttr{}))
+	require.EqualValues(t, 128, unsafe.Sizeof(childInfo{}))
+}
+
+// A table of calls with known answers finds out what the assembly does with
+// arguments, references, tolerated errors and jumps.
+func TestInterpreter(t *testing.T) {
+	run := func(fill func(*table)) error {
+		tab := &table{program: "/none"}
+		fill(tab)
+		p, err := tab.run(t.Context(), 0, nil, Options{})
+		require.Nil(t, p, "the last step is no program")
+		require.Error(t, err)
+		return err
+	}
+	fail := func(tab *table) { tab.call("the end", unix.SYS_CLOSE, number(-1)) }
+
+	t.Run("each argument may be a result", func(t *testing.T) {
+		// mmap of the second page of a file has six arguments, and the child's
+		// memory is ours: we see what it mapped.
+		page := os.Getpagesize()
+		file := filepath.Join(t.TempDir(), "file")
+		require.NoError(t, os.WriteFile(file, []byte(strings.Repeat("a", page)+strings.Repeat("b", page)), 0o600))
+		memory, err := unix.Mmap(-1, 0, page, unix.PROT_READ, unix.MAP_ANON|unix.MAP_PRIVATE)
+		require.NoError(t, err)
+		defer unix.Munmap(memory)
+		require.EqualError(t, run(func(tab *table) {
+			echo := func(n int) arg { // umask returns what it was told before
+				tab.call("tell", unix.SYS_UMASK, number(n))
+				return result(tab.call("hear", unix.SYS_UMASK, number(0)))
+			}
+			fd := result(tab.open("open", number(unix.AT_FDCWD), file, unix.O_RDONLY, 0))
+			offset := result(tab.call("seek", unix.SYS_LSEEK, fd, number(page), number(unix.SEEK_SET)))
+			where := result(tab.call("same place", unix.SYS_MREMAP, number(address(&memory[0])), number(page), number(page), number(0)))
+			tab.call("map", unix.SYS_MMAP, where, echo(0o777), echo(unix.PROT_READ), echo(unix.MAP_PRIVATE|unix.MAP_FIXED), fd, offset)
+			fail(tab)
+		}), "sandbox: the end: bad file descriptor")
+		require.Equal(t, strings.Repeat("b", page), string(memory))
+	})
+	t.Run("tolerated", func(t *testing.T) {
+		require.EqualError(t, run(func(tab *table) {
+			tab.call("first", unix.SYS_CLOSE, number(-1))
+			tab.on(2, unix.ENOENT, unix.EBADF)
+			tab.call("left out", unix.SYS_CLOSE, number(-1))
+			tab.call("left out", unix.SYS_CLOSE, number(-1))
+			fail(tab)
+		}), "sandbox: the end: bad file descriptor")
+	})
+	t.Run("not tolerated", func(t *testing.T) {
+		require.EqualError(t, run(func(tab *table) {
+			tab.call("first", unix.SYS_CLOSE, number(-1))
+			tab.on(0, unix.ENOENT)
+			fail(tab)
+		}), "sandbox: first: bad file descriptor")
+	})
+	t.Run("jump", func(t *testing.T) {
+		require.EqualError(t, run(func(tab *table) {
+			tab.jump("over", 1)
+			tab.call("left out", unix.SYS_CLOSE, number(-1))
+			fail(tab)
+		}), "sandbox: the end: bad file descriptor")
+	})
+	t.Run("large error", func(t *testing.T) {
+		require.EqualError(t, run(func(tab *table) {
+			// ENOTSOCK is 88: no bit of a mask.
+			tab.call("no socket", unix.SYS_LISTEN, result(tab.open("a file", number(unix.AT_FDCWD), "/", unix.O_RDONLY, 0)), number(1))
+			tab.on(0, unix.Errno(88&63))
+			fail(tab)
+		}), "sandbox: no socket: socket operation on non-socket")
+	})
+	t.Run("killed", func(t *testing.T) {
+		require.ErrorIs(t, run(func(tab *table) {
+			pid := tab.call("who am I", unix.SYS_GETPID)
+			tab.call("kill", unix.SYS_KILL, result(pid), number(unix.SIGKILL))
+			fail(tab)
+		}), ErrKilled)
+	})
+	t.Run("fork", func(t *testing.T) {
+		require.EqualError(t, run(func(tab *table) {
+			tab.call("fork", unix.SYS_CLONE3)
+			tab.last().fork = true
+			fail(tab)
+		}), "sandbox: the end: bad file descriptor")
+	})
+	t.Run("the intermediate process is killed", func(t *testing.T) {
+		require.ErrorIs(t, run(func(tab *table) {
+			pid := tab.call("who am I", unix.SYS_GETPID)
+			tab.call("kill", unix.SYS_KILL, result(pid), number(unix.SIGKILL))
+			tab.call("fork", unix.SYS_CLONE3)
+			tab.last().fork = true
+			fail(tab)
+		}), ErrKilled)
+	})
+}
+
+// FuzzArena checks that what the kernel reads from an arena is what the table
+// says, for any strings.
+func FuzzArena(f *testing.F) {
+	f.Add("a", "b\xff", "", uint8(3))
+	f.Add("/proc/self", "PATH=/bin", strings.Repeat("x", 5000), uint8(0))
+	f.Fuzz(func(t *testing.T, a, b, c string, extra uint8) {
+		a, b, c = cString(a), cString(b), cString(c)
+		tab := &table{}
+		first := tab.call("one", unix.SYS_OPENAT2, tab.text(a), tab.bytes(b), number(int(extra)))
+		tab.call("two", unix.SYS_EXECVE, tab.text(c), tab.argv([]string{a, b, c}), tab.envp(nil), result(first))
+		tab.on(0, unix.ENOENT)
+		tab.call("three", unix.SYS_EXECVE, tab.argv([]string{c}))
+		if tab.String() == "" || strings.Count(tab.String(), "\n") != 3 {
+			t.Fatalf("not a line for each step:\n%s", tab)
+		}
+		front := make([]step, int(extra)%8)
+		arena, err := newArena(tab, len(front))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer arena.free()
+		arena.assemble(front, tab)
+		ops := arena.ops[len(front):]
+		equal := func(want, got string) {
+			if want != got {
+				t.Fatalf("got %q, want %q", got, want)
+			}
+		}
+		equal(a, readString(arena, ops[0].args[0]))
+		equal(b, string(bytesAt(arena, ops[0].args[1], len(b))))
+		equal(fmt.Sprint(extra), fmt.Sprint(ops[0].args[2]))
+		equal(c, readString(arena, ops[1].args[0]))
+		equal(fmt.Sprint([]string{a, b, c}), fmt.Sprint(readVector(arena, ops[1].args[1])))
+		equal(fmt.Sprint([]string{}), fmt.Sprint(readVector(arena, ops[1].args[2])))
+		equal(fmt.Sprint([]string{c}), fmt.Sprint(readVector(arena, ops[2].args[0])))
+		if ops[1].refs != 1<<3 || ops[1].args[3] != uint64(address(&ops[0].result)) {
+			t.Fatalf("the reference is wrong: %+v", ops[1])
+		}
+		if ops[1].otherwise != address(&ops[2]) {
+			t.Fatalf("the jump is wrong: %+v", ops[1])
+		}
+	})
+}
+
+func cString(s string) string {
+	s, _, _ = strings.Cut(s, "\x00")
+	return s
+}
+
+// bytesAt reads an arena at an address.
+func bytesAt(a *arena, at uint64, n int) []byte {
+	offset := at - uint64(address(&a.mem[0]))
+	return a.mem[offset : offset+uint64(n)]
+}
+
+func readString(a *arena, at uint64) string {
+	n := 0
+	for bytesAt(a, at, n+1)[n] != 0 {
+		n++
+	}
+	return string(bytesAt(a, at, n))
+}
+
+func readVector(a *arena, at uint64) []string {
+	words := []string{}
+	for ; ; at += 8 {
+		p := binary.NativeEndian.Uint64(bytesAt(a, at, 8))
+		if p == 0 {
+			return words
+		}
+		words = append(words, readString(a, p))
+	}
+}
