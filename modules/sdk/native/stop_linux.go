@@ -168,7 +168,11 @@ func (b *Backend) Stop(ctx context.Context, id container.ID, opts container.Stop
 // kill ends all processes of a run at once.
 func (b *Backend) kill(r *run) error {
 	if r.cgroup != nil {
-		return r.cgroup.Kill()
+		err := r.cgroup.Kill()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it has just ended by itself
+		}
+		return err
 	}
 	// The first process of a pid namespace takes all others with it.
 	if err := r.process.Signal(unix.SIGKILL); !errors.Is(err, os.ErrProcessDone) {

@@ -223,6 +223,8 @@ func (a *application) ready(ctx context.Context, name string) error {
 		switch {
 		case c.Status == container.StatusCompleted:
 			return true, nil
+		case endedWell(c) && !c.Spec.Job && c.Spec.Health == nil:
+			return true, nil // it was to run, and did
 		case c.Health == container.HealthUnhealthy:
 			return false, fmt.Errorf("unhealthy: %s", c.Reason)
 		case a.keepers[name] == nil && !c.Active():
@@ -242,17 +244,17 @@ func (a *application) settle(ctx context.Context, started time.Time) error {
 		if d.Config.Health != nil || d.Config.Job {
 			continue
 		}
-		wait, cancel := context.WithDeadline(ctx, started.Add(settleTime))
-		if c, ok := a.component(name); !ok || c.Started.Before(started) {
-			cancel()
+		c, ok := a.component(name)
+		if !ok || c.Started.Before(started) {
 			continue // it ran before, or never started and was reported
 		}
+		wait, cancel := context.WithDeadline(ctx, c.Started.Add(settleTime))
 		err := a.until(wait, func() (bool, error) {
 			c := a.st.Components[name]
-			if c != nil && c.Exit != nil && !c.Exit.Unknown && c.Exit.Code == 0 {
-				return true, nil // it did what it had to do
+			if c == nil || endedWell(c) {
+				return true, nil
 			}
-			if c != nil && a.keepers[name] == nil && !c.Active() {
+			if a.keepers[name] == nil && !c.Active() {
 				return true, fmt.Errorf("%s: %s", name, c.Reason)
 			}
 			return false, nil
@@ -263,4 +265,8 @@ func (a *application) settle(ctx context.Context, started time.Time) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func endedWell(c *state.Component) bool {
+	return c.Exit != nil && !c.Exit.Unknown && c.Exit.Code == 0
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -156,6 +157,9 @@ const endTime = 10 * time.Second
 func awaitEnds(ctx context.Context, conn *net.UnixConn, pids []int) {
 	ctx, cancel := context.WithTimeout(ctx, endTime)
 	defer cancel()
+	if slices.Contains(pids, os.Getpid()) {
+		pids = nil // the supervisor is a part of this very process
+	}
 	var files []*os.File
 	for _, pid := range pids {
 		// Non-blocking, so that reading waits in the poller: a pidfd is readable

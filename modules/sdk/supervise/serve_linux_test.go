@@ -1,0 +1,145 @@
+package supervise_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/sdk/plan"
+	"github.com/containust/containust/modules/sdk/state"
+	"github.com/containust/containust/modules/sdk/supervise"
+)
+
+// serve runs a supervisor over a machine and returns a client for it, and a
+// channel with what Serve returned.
+func serve(t *testing.T, m *machine, dir string) (*supervise.Client, <-chan error) {
+	t.Helper()
+	ready, wait := io.Pipe()
+	result := make(chan error, 1)
+	go func() {
+		result <- supervise.Serve(context.Background(), supervise.ServeOptions{
+			StateDir: dir, Ready: wait,
+			Open: func(context.Context) (supervise.ProjectBackend, error) { return m, nil },
+		})
+	}()
+	_, err := ready.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF)
+	return supervise.NewClient(dir, nil), result
+}
+
+// deep returns a folder whose path is too long for a socket's address.
+func deep(t *testing.T) string {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("long/", 30))
+	require.NoError(t, os.MkdirAll(dir, 0o700))
+	return dir
+}
+
+func TestServeOverTheSocket(t *testing.T) {
+	m := newMachine(nil)
+	dir := deep(t)
+	client, result := serve(t, m, dir)
+	require.True(t, client.Running())
+	var events []string
+	require.NoError(t, client.Apply(t.Context(), supervise.ApplyRequest{Desired: []plan.Desired{component("a", nil)}}, func(e supervise.Event) {
+		events = append(events, string(e.Type))
+	}))
+	require.Equal(t, []string{"starting", "running", "ready"}, events)
+
+	st, err := client.State(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, container.StatusRunning, st.Components["a"].Status)
+
+	out, w, err := os.Pipe()
+	require.NoError(t, err)
+	exit, err := client.Exec(t.Context(), supervise.ExecRequest{Name: "a", Args: []string{"do"}, Env: []string{"A=1"}}, [3]*os.File{w, w, w}, nil)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	text, err := io.ReadAll(out)
+	require.NoError(t, err)
+	require.NoError(t, out.Close())
+	require.Equal(t, "[do] [A=1]", string(text))
+	require.Equal(t, 5, exit.Code)
+
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	require.NoError(t, err)
+	stdio := [3]*os.File{null, null, null}
+	_, err = client.Exec(t.Context(), supervise.ExecRequest{Name: "a", Args: []string{"missing"}}, stdio, nil)
+	require.ErrorIs(t, err, container.ErrCommandNotFound, "errors keep their identity")
+	_, err = client.Exec(t.Context(), supervise.ExecRequest{Name: "nobody", Args: []string{"x"}}, stdio, nil)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.NoError(t, null.Close())
+
+	require.NoError(t, client.Stop(t.Context(), supervise.StopRequest{}, nil))
+	select {
+	case err := <-result:
+		require.NoError(t, err, "with the last container the supervisor ends")
+	case <-time.After(10 * time.Second):
+		t.Fatal("the supervisor goes on with nothing to supervise")
+	}
+	require.False(t, client.Running())
+	_, err = client.State(t.Context())
+	require.ErrorIs(t, err, fs.ErrNotExist)
+}
+
+func TestOnlyOneSupervisor(t *testing.T) {
+	dir := t.TempDir()
+	m := newMachine(nil)
+	client, result := serve(t, m, dir)
+	err := supervise.Serve(t.Context(), supervise.ServeOptions{StateDir: dir, Open: func(context.Context) (supervise.ProjectBackend, error) {
+		return nil, errors.New("must not be opened")
+	}})
+	require.ErrorIs(t, err, state.ErrLocked)
+	_, err = client.State(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, <-result)
+}
+
+func TestHangingUpGivesUp(t *testing.T) {
+	m := newMachine(map[string]script{"db": {probe: func() error { return errors.New("refused") }}})
+	client, result := serve(t, m, t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- client.Apply(ctx, supervise.ApplyRequest{Desired: []plan.Desired{component("db", func(d *plan.Desired) {
+			d.Config.Health = &container.Health{TCP: 1, Interval: time.Minute, Timeout: time.Second, Retries: 3}
+		}), component("api", nil, "db")}}, nil)
+	}()
+	require.Eventually(t, func() bool {
+		st, err := client.State(t.Context())
+		return err == nil && st.Components["db"] != nil && st.Components["db"].Status == container.StatusRunning
+	}, 10*time.Second, time.Millisecond)
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+	require.NoError(t, client.Stop(t.Context(), supervise.StopRequest{}, nil))
+	require.NoError(t, <-result)
+	require.NotContains(t, m.notes(), "start api")
+}
+
+func TestFindExit(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "run"), 0o700))
+	_, ok, err := supervise.FindExit(dir, 7, time.Time{})
+	require.NoError(t, err)
+	require.False(t, ok)
+	text := `{"pid":7,"exit":{"code":1},"time":"2026-01-01T00:00:00Z"}
+{"pid":8,"exit":{"code":2},"time":"2026-01-01T00:00:00Z"}
+{"pid":7,"exit":{"code":137,"signal":9},"time":"2026-01-02T00:00:00Z"}
+{"pid":7,"exi`
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "run/exits"), []byte(text), 0o600))
+	exit, ok, err := supervise.FindExit(dir, 7, time.Time{})
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, container.ExitStatus{Code: 137, Signal: 9}, exit)
+	_, ok, err = supervise.FindExit(dir, 7, time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC))
+	require.NoError(t, err)
+	require.False(t, ok, "an earlier process of that number")
+}

@@ -1,0 +1,257 @@
+package supervise_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/sdk/plan"
+	"github.com/containust/containust/modules/sdk/state"
+	"github.com/containust/containust/modules/sdk/supervise"
+)
+
+var discard = slog.New(slog.DiscardHandler)
+
+func TestApplyStartsInOrderAndOnlyOnce(t *testing.T) {
+	s := newSupervised(t, newMachine(nil))
+	desired := []plan.Desired{component("web", nil, "api"), component("api", nil, "db"), component("db", nil)}
+	_, err := s.apply(t, desired...)
+	require.NoError(t, err)
+	notes := s.machine.notes()
+	require.True(t, before(notes, "start db", "start api") && before(notes, "start api", "start web"), notes)
+
+	events, err := s.apply(t, desired...)
+	require.NoError(t, err)
+	require.Empty(t, s.machine.notes(), "a second apply changes nothing")
+	require.ElementsMatch(t, []string{
+		"api kept", "api ready", "db kept", "db ready", "web kept", "web ready",
+	}, events)
+}
+
+func TestApplyReplacesOnlyWhatChanged(t *testing.T) {
+	s := newSupervised(t, newMachine(nil))
+	_, err := s.apply(t, component("web", nil, "db"), component("db", nil), component("old", nil))
+	require.NoError(t, err)
+	s.machine.notes()
+	_, err = s.apply(t, component("db", nil),
+		component("web", func(d *plan.Desired) { d.Config.Env = []string{"A=1"} }, "db"))
+	require.NoError(t, err)
+	notes := s.machine.notes()
+	require.ElementsMatch(t, []string{"stop web", "stop old", "remove old", "remove web", "create web", "start web"}, notes)
+	require.NotContains(t, s.State().Components, "old")
+
+	_, err = s.apply(t, component("db", func(d *plan.Desired) { d.Config.Restart.Policy = container.RestartAlways }),
+		component("web", func(d *plan.Desired) { d.Config.Env = []string{"A=1"} }, "db"))
+	require.NoError(t, err)
+	require.Equal(t, []string{"update db"}, s.machine.notes(), "a restart policy changes in place")
+}
+
+func TestFailureStopsOnlyWhatNeedsIt(t *testing.T) {
+	s := newSupervised(t, newMachine(map[string]script{"db": {startError: errors.New("no such program")}}))
+	events, err := s.apply(t, component("web", nil, "db"), component("db", nil), component("other", nil))
+	require.ErrorIs(t, err, supervise.ErrComponent)
+	require.Contains(t, events, "db failed")
+	require.Contains(t, events, "web skipped")
+	require.Contains(t, events, "other ready")
+	require.Equal(t, container.StatusFailed, s.status("web"))
+	require.Equal(t, container.StatusRunning, s.status("other"))
+	require.NotContains(t, s.machine.notes(), "start web")
+}
+
+func TestEarlyExitIsAFailure(t *testing.T) {
+	s := newSupervised(t, newMachine(map[string]script{"a": {exits: []int{3}}, "done": {exits: []int{0}}}))
+	_, err := s.apply(t, component("a", nil), component("done", nil))
+	require.ErrorIs(t, err, supervise.ErrComponent)
+	require.ErrorContains(t, err, "a: exited with code 3")
+	require.NotContains(t, err.Error(), "done", "a program may simply be short")
+}
+
+func TestJobsGateWhatNeedsThem(t *testing.T) {
+	job := func(d *plan.Desired) { d.Config.Job = true }
+	s := newSupervised(t, newMachine(map[string]script{"migrate": {exits: []int{0}}, "broken": {exits: []int{1}}}))
+	_, err := s.apply(t, component("migrate", job), component("api", nil, "migrate"))
+	require.NoError(t, err)
+	require.Equal(t, container.StatusCompleted, s.status("migrate"))
+	s.machine.notes()
+	_, err = s.apply(t, component("migrate", job), component("api", nil, "migrate"))
+	require.NoError(t, err)
+	require.Empty(t, s.machine.notes(), "a job that is done does not run again")
+
+	_, err = s.apply(t, component("broken", job), component("late", nil, "broken"))
+	require.ErrorIs(t, err, supervise.ErrComponent)
+	require.Equal(t, container.StatusFailed, s.status("late"))
+}
+
+func TestHealthGatesAndIsNoticed(t *testing.T) {
+	var healthy atomic.Bool
+	m := newMachine(map[string]script{"db": {probe: func() error {
+		if healthy.Load() {
+			return nil
+		}
+		return errors.New("refused")
+	}}})
+	s := newSupervised(t, m)
+	checked := func(d *plan.Desired) {
+		d.Config.Health = &container.Health{TCP: 1, Interval: 10 * time.Millisecond, Timeout: time.Second, Retries: 3, StartPeriod: time.Minute}
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.apply(t, component("db", checked), component("api", nil, "db"))
+		done <- err
+	}()
+	require.Eventually(t, func() bool { return slices.Contains(m.notesSoFar(), "start db") }, 5*time.Second, time.Millisecond)
+	time.Sleep(50 * time.Millisecond)
+	require.NotContains(t, m.notesSoFar(), "start api", "db is not healthy yet")
+	healthy.Store(true)
+	require.NoError(t, <-done)
+	require.Contains(t, m.notesSoFar(), "start api")
+
+	healthy.Store(false)
+	require.Eventually(t, func() bool { return s.State().Components["db"].Health == container.HealthUnhealthy }, 5*time.Second, time.Millisecond)
+	healthy.Store(true)
+	require.Eventually(t, func() bool { return s.State().Components["db"].Health == container.HealthHealthy }, 5*time.Second, time.Millisecond)
+}
+
+func TestNeverHealthyFails(t *testing.T) {
+	s := newSupervised(t, newMachine(map[string]script{"db": {probe: func() error { return errors.New("refused") }}}))
+	_, err := s.apply(t, component("db", func(d *plan.Desired) {
+		d.Config.Health = &container.Health{TCP: 1, Interval: 10 * time.Millisecond, Timeout: time.Second, Retries: 3}
+	}))
+	require.ErrorIs(t, err, supervise.ErrComponent)
+	require.ErrorContains(t, err, "unhealthy: refused")
+}
+
+func TestRestartPolicies(t *testing.T) {
+	for name, tt := range map[string]struct {
+		restart container.Restart
+		exits   []int
+		starts  int // in all; it stays up after exits
+		status  container.Status
+	}{
+		"never":             {container.Restart{}, []int{1}, 1, container.StatusExited},
+		"on failure":        {container.Restart{Policy: container.RestartOnFailure}, []int{1, 1}, 3, container.StatusRunning},
+		"on failure, clean": {container.Restart{Policy: container.RestartOnFailure}, []int{1, 0}, 2, container.StatusExited},
+		"on failure, most":  {container.Restart{Policy: container.RestartOnFailure, Max: 1}, []int{1, 1, 1}, 2, container.StatusExited},
+		"always":            {container.Restart{Policy: container.RestartAlways}, []int{0, 1}, 3, container.StatusRunning},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSupervised(t, newMachine(map[string]script{"a": {exits: tt.exits}}))
+			_, _ = s.apply(t, component("a", func(d *plan.Desired) { d.Config.Restart = tt.restart }))
+			starts := func() (n int) {
+				for _, note := range s.machine.notesSoFar() {
+					if note == "start a" {
+						n++
+					}
+				}
+				return n
+			}
+			require.Eventually(t, func() bool {
+				return starts() == tt.starts && s.status("a") == tt.status && s.Idle() == (tt.status != container.StatusRunning)
+			}, 10*time.Second, time.Millisecond)
+			require.Equal(t, tt.starts-1, s.State().Components["a"].Restarts)
+		})
+	}
+}
+
+func TestStopGoesBackwardsAndTakesDependents(t *testing.T) {
+	s := newSupervised(t, newMachine(nil))
+	_, err := s.apply(t, component("web", nil, "api"), component("api", nil, "db"), component("db", nil), component("other", nil))
+	require.NoError(t, err)
+	s.machine.notes()
+	require.NoError(t, s.Stop(t.Context(), supervise.StopRequest{Names: []string{"api"}}, ignore))
+	require.Equal(t, []string{"stop web", "stop api"}, s.machine.notes())
+	require.False(t, s.Idle())
+	require.NoError(t, s.Stop(t.Context(), supervise.StopRequest{}, ignore))
+	require.True(t, s.Idle())
+	require.Equal(t, "stopped", s.State().Components["db"].Reason)
+	require.ErrorContains(t, s.Stop(t.Context(), supervise.StopRequest{Names: []string{"no"}}, ignore), `no component "no"`)
+}
+
+func TestStopEndsAnApplyThatWaits(t *testing.T) {
+	s := newSupervised(t, newMachine(map[string]script{"db": {probe: func() error { return errors.New("refused") }}}))
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.apply(t, component("db", func(d *plan.Desired) {
+			d.Config.Health = &container.Health{TCP: 1, Interval: time.Minute, Timeout: time.Second, Retries: 3}
+		}))
+		done <- err
+	}()
+	require.Eventually(t, func() bool { return slices.Contains(s.machine.notesSoFar(), "start db") }, 5*time.Second, time.Millisecond)
+	require.NoError(t, s.Stop(t.Context(), supervise.StopRequest{}, ignore))
+	require.ErrorIs(t, <-done, context.Canceled)
+	require.True(t, s.Idle())
+}
+
+func TestStoppedStaysDown(t *testing.T) {
+	s := newSupervised(t, newMachine(nil))
+	always := func(d *plan.Desired) { d.Config.Restart.Policy = container.RestartAlways }
+	_, err := s.apply(t, component("a", always))
+	require.NoError(t, err)
+	require.NoError(t, s.Stop(t.Context(), supervise.StopRequest{}, ignore))
+	require.True(t, s.Idle())
+	require.Equal(t, []string{"create a", "start a", "stop a"}, s.machine.notes())
+	_, err = s.apply(t, component("a", always))
+	require.NoError(t, err)
+	require.Equal(t, container.StatusRunning, s.status("a"), "running again brings it back")
+}
+
+func TestRemove(t *testing.T) {
+	s := newSupervised(t, newMachine(nil))
+	_, err := s.apply(t, component("a", nil), component("b", nil))
+	require.NoError(t, err)
+	require.ErrorContains(t, s.Remove(t.Context(), supervise.RemoveRequest{}, ignore), "is running")
+	require.NoError(t, s.Remove(t.Context(), supervise.RemoveRequest{Names: []string{"a"}, Force: true}, ignore))
+	require.NotContains(t, s.State().Components, "a")
+	require.Equal(t, container.StatusRunning, s.status("b"))
+}
+
+func TestNextSupervisorTakesOver(t *testing.T) {
+	m := newMachine(nil)
+	first := newSupervised(t, m)
+	_, err := first.apply(t, component("lives", nil), component("dies", nil), component("comes back", func(d *plan.Desired) {
+		d.Config.Restart.Policy = container.RestartOnFailure
+	}))
+	require.NoError(t, err)
+	first.let() // as a kill would
+	m.end("dies", 4)
+	m.end("comes back", 1)
+	m.notes()
+
+	second := open(t, m, first.store)
+	require.Equal(t, container.StatusRunning, second.status("lives"))
+	require.Equal(t, container.StatusExited, second.status("dies"))
+	require.Equal(t, 4, second.State().Components["dies"].Exit.Code)
+	require.Eventually(t, func() bool { return second.status("comes back") == container.StatusRunning }, 5*time.Second, time.Millisecond)
+	m.end("lives", 7)
+	exits, err := second.Wait(t.Context(), []string{"lives"}, ignore)
+	require.NoError(t, err)
+	require.Equal(t, 7, exits["lives"].Code)
+}
+
+func TestLostContainersAreNoticed(t *testing.T) {
+	store := state.NewStore(t.TempDir())
+	require.NoError(t, store.Save(&state.State{Components: map[string]*state.Component{
+		"a": {Status: container.StatusRunning, PID: 99},
+	}}))
+	s := open(t, newMachine(nil), store) // the machine knows nothing of it: a reboot
+	require.Equal(t, container.StatusExited, s.status("a"))
+	require.True(t, s.State().Components["a"].Exit.Unknown)
+	require.True(t, s.Idle())
+}
+
+func ignore(supervise.Event) {}
+
+// notesSoFar returns what was asked without forgetting it.
+func (m *machine) notesSoFar() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.journal)
+}
