@@ -12,14 +12,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/containust/containust/modules/core/kerneltest"
 )
 
-func requireRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
-}
+func TestMain(m *testing.M) { os.Exit(kerneltest.Main(m, kerneltest.Leaks{})) }
 
 // attach makes a detached mount reachable by a path, for the test's time.
 func attach(t *testing.T, mnt *os.File) string {
@@ -42,7 +39,7 @@ func layer(t *testing.T, files map[string]string) Layer {
 }
 
 func TestMount(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
 			base := layer(t, map[string]string{"who": "base", "base": "base"})
@@ -103,7 +100,7 @@ func TestMount(t *testing.T) {
 }
 
 func TestMountManyLayers(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	dir := t.TempDir()
 	var layers []Layer
 	for i := range 128 {
@@ -130,7 +127,7 @@ func TestMountManyLayers(t *testing.T) {
 }
 
 func TestMountErrors(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	a := layer(t, nil)
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o644))
@@ -179,7 +176,7 @@ func TestMountErrors(t *testing.T) {
 
 // A layer cannot make the kernel look elsewhere, whatever attributes it has.
 func TestMountIgnoresRedirects(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	base := layer(t, map[string]string{"secret/file": "secret"})
 	top := layer(t, map[string]string{"public/other": ""})
 	require.NoError(t, unix.Setxattr(filepath.Join(top.Path, "public"), "trusted.overlay.redirect", []byte("/secret"), 0))
@@ -191,7 +188,7 @@ func TestMountIgnoresRedirects(t *testing.T) {
 }
 
 func TestMountLeaksNothing(t *testing.T) {
-	requireRoot(t)
+	kerneltest.RequireRoot(t)
 	a, b := layer(t, nil), layer(t, nil)
 	count := func() int {
 		fds, err := os.ReadDir("/proc/self/fd")
