@@ -59,28 +59,34 @@ func TestCheckImports(t *testing.T) {
 		{"allowed sibling", "storage", fstest.MapFS{"a.go": source(prefix + "core/kerneltest")}, nil},
 		{"others' modules", "lang", fstest.MapFS{"a.go": source("example.org/modules/core")}, nil},
 		{
-			"sibling of core", "core", fstest.MapFS{"a.go": source(prefix + "lang/stack")},
+			"sibling of core", "core",
+			fstest.MapFS{"a.go": source(prefix + "lang/stack")},
 			[]string{"modules/core/a.go: core may not import lang"},
 		},
 		{
-			"up the stack", "storage", fstest.MapFS{"source/s.go": source(prefix + "sdk")},
+			"up the stack", "storage",
+			fstest.MapFS{"source/s.go": source(prefix + "sdk")},
 			[]string{"modules/storage/source/s.go: storage may not import sdk"},
 		},
 		{
-			"a test counts", "graph", fstest.MapFS{"g_test.go": source(prefix + "core/kerneltest")},
+			"a test counts", "graph",
+			fstest.MapFS{"g_test.go": source(prefix + "core/kerneltest")},
 			[]string{"modules/graph/g_test.go: graph may not import core"},
 		},
 		{
-			"another platform counts", "vm", fstest.MapFS{"x_windows.go": source(prefix + "observe")},
+			"another platform counts", "vm",
+			fstest.MapFS{"x_windows.go": source(prefix + "observe")},
 			[]string{"modules/vm/x_windows.go: vm may not import observe"},
 		},
 		{
-			"Linux in a portable module", "lang", fstest.MapFS{"scan_linux.go": source("os")},
+			"Linux in a portable module", "lang",
+			fstest.MapFS{"scan_linux.go": source("os")},
 			[]string{"modules/lang/scan_linux.go: this module is for every platform alike"},
 		},
 		{"test data is no code", "lang", fstest.MapFS{"testdata/x.go": {Data: []byte("not Go")}}, nil},
 		{
-			"unknown module", "new", fstest.MapFS{},
+			"unknown module", "new",
+			fstest.MapFS{},
 			[]string{"modules/new: hack/modsync/imports.go does not say what it may import"},
 		},
 	}
