@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 
@@ -48,6 +50,27 @@ func (e *Engine) Logs(ctx context.Context, opts LogOptions, fn func(LogLine) err
 		return nil
 	}
 	return e.follow(ctx, streams, opts, fn)
+}
+
+// LogPosition returns where the project's logs end now. The zero position, of a
+// project that has written nothing, is not nil.
+func (e *Engine) LogPosition() (LogPosition, error) {
+	position := LogPosition{}
+	paths, err := filepath.Glob(filepath.Join(filepath.Dir(logfile.Path(e.project.StateDir, "x", false)), "*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed meanwhile, with its component
+		}
+		if err != nil {
+			return nil, err
+		}
+		position[filepath.Base(path)] = info.Size()
+	}
+	return position, nil
 }
 
 // follow reads all streams at once, until the context ends or nothing runs.
@@ -91,8 +114,10 @@ func (e *Engine) follow(ctx context.Context, streams []LogLine, opts LogOptions,
 // readLog reads one stream.
 func (e *Engine) readLog(ctx context.Context, s LogLine, opts LogOptions, fn func(LogLine) error) (err error) {
 	path := logfile.Path(e.project.StateDir, s.Component, s.Stderr)
-	r, err := logfile.Open(ctx, path, logfile.Options{Tail: opts.Tail, Follow: opts.Follow})
-	if errors.Is(err, fs.ErrNotExist) || ctx.Err() != nil {
+	r, err := logfile.Open(ctx, path, logfile.Options{
+		Tail: opts.Tail, Follow: opts.Follow, From: opts.After[filepath.Base(path)],
+	})
+	if errors.Is(err, fs.ErrNotExist) || err != nil && ctx.Err() != nil {
 		return nil // it has written nothing
 	}
 	if err != nil {

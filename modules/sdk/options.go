@@ -98,6 +98,10 @@ type LogOptions struct {
 	Stderr bool
 }
 
+// LogPosition is a moment in what a project's components write, see
+// [Engine.LogPosition].
+type LogPosition map[string]int64
+
 // LogLine is one line that a component wrote.
 type LogLine struct {
 	Component string

@@ -29,8 +29,9 @@ func Path(stateDir, name string, stderr bool) string {
 
 // Options choose what to read. The zero value is everything there is now.
 type Options struct {
-	Tail   int  // only the last lines; zero: all
-	Follow bool // wait for more until the context ends
+	Tail   int   // only the last lines; zero: all
+	Follow bool  // wait for more until the context ends
+	From   int64 // skip so many bytes; a shorter file was begun anew and is read whole
 }
 
 // pollInterval is how often a followed file is looked at.
@@ -51,6 +52,11 @@ func Open(ctx context.Context, path string, opts Options) (io.ReadCloser, error)
 	if err != nil {
 		return nil, err
 	}
+	if opts.From > 0 {
+		if err := skip(f, opts.From); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+	}
 	if opts.Tail > 0 {
 		if err := seekTail(f, opts.Tail); err != nil {
 			return nil, errors.Join(err, f.Close())
@@ -60,6 +66,16 @@ func Open(ctx context.Context, path string, opts Options) (io.ReadCloser, error)
 		return f, nil
 	}
 	return &follower{File: f, done: ctx.Done()}, nil
+}
+
+// skip moves to a place that the file may not have any more.
+func skip(f *os.File, to int64) error {
+	info, err := f.Stat()
+	if err != nil || info.Size() < to {
+		return err
+	}
+	_, err = f.Seek(to, io.SeekStart)
+	return err
 }
 
 // seekTail moves to the start of the last n lines.

@@ -59,10 +59,11 @@ func (s *Supervisor) setHealth(name string, health container.HealthStatus, reaso
 	if c, ok := s.component(name); !ok || c.Health == health {
 		return
 	}
-	s.update(name, func(c *state.Component) { c.Health, c.Reason = health, reason })
 	event := Event{Component: name, Type: EventHealthy}
 	if health == container.HealthUnhealthy {
 		event = Event{Component: name, Type: EventUnhealthy, Text: reason}
 	}
+	// The update may end an apply, which must have told of the reason by then.
 	s.emit(event)
+	s.update(name, func(c *state.Component) { c.Health, c.Reason = health, reason })
 }
