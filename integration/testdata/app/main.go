@@ -38,7 +38,9 @@ func run(args []string) error {
 	case "stubborn": // SIGTERM is nothing to it
 		signal.Ignore(syscall.SIGTERM, syscall.SIGINT)
 		fmt.Println("stubborn")
-		select {}
+		for {
+			time.Sleep(time.Hour)
+		}
 	case "say": // WORD…
 		fmt.Println(strings.Join(args, " "))
 	case "complain": // CODE WORD…: to standard error, then exit

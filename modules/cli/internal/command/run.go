@@ -210,7 +210,7 @@ func (r *run) foreground(ctx context.Context, cancel context.CancelFunc, signals
 	select {
 	case res := <-ended:
 		if res.err != nil {
-			return r.failed(res.err, r.exitCode(res.exits, codeFailed))
+			return r.failed(res.err, r.exitCode(res.exits, r.startCode(res.err)))
 		}
 		if code := r.exitCode(res.exits, worst(res.exits)); code != 0 {
 			return &exitError{code: code}
@@ -286,6 +286,20 @@ func (r *run) exitCode(exits map[string]container.ExitStatus, otherwise int) int
 		return codeFailed
 	}
 	return exit.Code
+}
+
+// startCode is the code of a run in the foreground in which a component could
+// not be started: for a single one what a shell gives.
+func (r *run) startCode(err error) int {
+	switch {
+	case len(r.d.Desired) != 1:
+		return codeFailed
+	case errors.Is(err, container.ErrCommandNotFound):
+		return codeNotFound
+	case errors.Is(err, container.ErrNotExecutable):
+		return codeNotExecutable
+	}
+	return codeEngine
 }
 
 // worst is the exit code of several components that have all ended.
