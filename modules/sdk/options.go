@@ -91,10 +91,11 @@ type ExecOptions struct {
 
 // LogOptions choose what Logs returns.
 type LogOptions struct {
-	Names  []string // empty: all
-	Follow bool     // until the context ends or nothing runs any more
-	Tail   int      // only so many last lines of each stream; zero: all
-	Stdout bool     // which streams; neither: both
+	Names  []string    // empty: all
+	Follow bool        // until the context ends or nothing runs any more
+	Tail   int         // only so many last lines of each stream; zero: all
+	After  LogPosition // only what was written after it; nil: all
+	Stdout bool        // which streams; neither: both
 	Stderr bool
 }
 
