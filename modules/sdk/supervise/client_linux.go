@@ -43,10 +43,17 @@ func (c *Client) Running() bool {
 	return err == nil && conn.Close() == nil
 }
 
-// State returns the supervisor's view of the project.
+// State returns the supervisor's view of the project. One that ends just when it
+// is asked, because it was killed or has nothing left to do, is asked again: the
+// next one knows.
 func (c *Client) State(ctx context.Context) (*state.State, error) {
-	st := &state.State{}
-	return st, c.call(ctx, "state", struct{}{}, st, nil)
+	for try := 1; ; try++ {
+		st := &state.State{}
+		err := c.call(ctx, "state", struct{}{}, st, nil)
+		if try == 3 || !errors.Is(err, ErrLost) {
+			return st, err
+		}
+	}
 }
 
 // Apply asks for [Supervisor.Apply].
