@@ -35,11 +35,12 @@ func run(args []string) error {
 		fmt.Println("waiting")
 		<-terminated()
 		fmt.Println("terminated")
-	case "stubborn": // SIGTERM is nothing to it
-		signal.Ignore(syscall.SIGTERM, syscall.SIGINT)
+	case "stubborn": // notices SIGTERM, and does not mind
+		ended := terminated()
 		fmt.Println("stubborn")
 		for {
-			time.Sleep(time.Hour)
+			<-ended
+			fmt.Println("no")
 		}
 	case "say": // WORD…
 		fmt.Println(strings.Join(args, " "))

@@ -57,6 +57,7 @@ type run struct {
 	eng    *sdk.Engine
 	d      *sdk.Deployment
 	deploy *render.Deploy
+	before sdk.LogPosition // where the logs ended when this run began
 }
 
 // stopSignals end a foreground run.
@@ -116,7 +117,8 @@ func (r *run) plan(ctx context.Context) error {
 	}
 	r.diagnostics(r.d.Warnings)
 	r.deploy = render.NewDeploy(r.talk, r.d)
-	return nil
+	r.before, err = r.eng.LogPosition()
+	return err
 }
 
 // checkJobs makes sure that what is to run again is a job.
@@ -247,7 +249,7 @@ func (r *run) follow(ctx context.Context) (map[string]container.ExitStatus, erro
 	logs := render.NewLogs(r.Stdout, names, r.style(r.Stdout), !isTerminal(r.Stdout))
 	shown := make(chan error, 1)
 	go func() {
-		shown <- r.eng.Logs(ctx, sdk.LogOptions{Names: names, Follow: true}, func(line sdk.LogLine) error {
+		shown <- r.eng.Logs(ctx, sdk.LogOptions{Names: names, Follow: true, After: r.before}, func(line sdk.LogLine) error {
 			return logs.Line(line.Component, line.Text)
 		})
 	}()
@@ -348,7 +350,7 @@ func (r *run) failed(err error, code int) error {
 
 func (r *run) lastLines(name string) {
 	var lines []string
-	err := r.eng.Logs(context.Background(), sdk.LogOptions{Names: []string{name}, Tail: lastLines}, func(line sdk.LogLine) error {
+	err := r.eng.Logs(context.Background(), sdk.LogOptions{Names: []string{name}, Tail: lastLines, After: r.before}, func(line sdk.LogLine) error {
 		lines = append(lines, render.LogText(line.Text))
 		return nil
 	})
