@@ -27,6 +27,12 @@ func TestIsolation(t *testing.T) {
 	s.Hostname = "box"
 	s.Dir = "/work"
 	s.Env = append(s.Env, "A=b=c")
+	// A file that its owner does not close on exec goes no further.
+	in, err := unix.FcntlInt(s.Root.Fd(), unix.F_DUPFD, 50)
+	require.NoError(t, err)
+	root := os.NewFile(uintptr(in), "root")
+	defer root.Close()
+	s.Root = root
 	r := observe(t, s)
 
 	require.Equal(t, []string{"probe", "one", "two three", ""}, r.Args)

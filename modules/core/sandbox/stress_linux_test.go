@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/core/rootfs"
 	"github.com/containust/containust/modules/core/sandbox"
 	"github.com/stretchr/testify/require"
@@ -147,21 +148,26 @@ func TestCancelBlockedLaunch(t *testing.T) {
 	cgroup := newCgroup(t)
 	require.NoError(t, os.WriteFile(cgroup.Name()+"/cgroup.freeze", []byte("1"), 0))
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	for range 3 {
-		s := spec(t, dir, "exit", "0")
-		s.Cgroup = cgroup
-		go func() {
-			_, err := sandbox.Launch(ctx, s, sandbox.Options{})
-			done <- err
-		}()
+	blocked, others := make(chan error, 40), make(chan error, 80)
+	for i := range cap(others) {
+		if i < cap(blocked) {
+			s := spec(t, dir, "exit", "0")
+			s.Cgroup = cgroup
+			go func() {
+				_, err := sandbox.Launch(ctx, s, sandbox.Options{})
+				blocked <- err
+			}()
+		}
+		go func() { others <- launchOnce(t.Context(), dir) }()
 	}
-	for range 20 {
-		require.NoError(t, launchOnce(t.Context(), dir))
+	late := time.AfterFunc(30*time.Second, cancel)
+	for range cap(others) {
+		require.NoError(t, <-others)
 	}
+	require.True(t, late.Stop(), "the others waited for the blocked ones")
 	cancel()
-	for range 3 {
-		require.ErrorIs(t, <-done, context.Canceled)
+	for range cap(blocked) {
+		require.ErrorIs(t, <-blocked, context.Canceled)
 	}
 }
 
@@ -186,36 +192,31 @@ func TestNoSignalOfFailedLaunch(t *testing.T) {
 	require.Equal(t, syscall.SIGCHLD, <-c, "of the container that ran")
 }
 
-// Streams that have each other's numbers, and the caller's own standard
-// streams being closed, do not confuse a launch.
-func TestLowDescriptors(t *testing.T) {
+// Streams that have each other's numbers do not confuse a launch.
+func TestSwappedStreams(t *testing.T) {
 	dir := image(t)
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
 	defer r.Close()
-	// The numbers 0 to 2 are the test's own; copies keep them for afterwards.
-	var saved [3]int
-	for fd := range saved {
-		saved[fd], err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 10)
-		require.NoError(t, err)
-	}
 	in, err := os.Open(dir + "/bin")
 	require.NoError(t, err)
 	defer in.Close()
 	s := spec(t, dir, "probe")
-	require.NoError(t, unix.Dup3(int(w.Fd()), 0, unix.O_CLOEXEC))
-	require.NoError(t, unix.Dup3(int(in.Fd()), 1, unix.O_CLOEXEC))
-	s.Stdin, s.Stdout, s.Stderr = os.NewFile(1, "in"), os.NewFile(0, "out"), nil
-	unix.Close(2)
-	p, launchErr := sandbox.Launch(t.Context(), s, sandbox.Options{})
-	require.NoError(t, s.Stdin.Close())
-	require.NoError(t, s.Stdout.Close())
-	for fd := range saved {
-		require.NoError(t, unix.Dup3(saved[fd], fd, 0))
-		unix.Close(saved[fd])
-	}
-	w.Close()
-	require.NoError(t, launchErr)
+	var p *sandbox.Process
+	withoutStreams(t, func() {
+		if err = unix.Dup3(int(w.Fd()), 0, unix.O_CLOEXEC); err != nil {
+			return
+		}
+		if err = unix.Dup3(int(in.Fd()), 1, unix.O_CLOEXEC); err != nil {
+			return
+		}
+		s.Stdin, s.Stdout, s.Stderr = os.NewFile(1, "in"), os.NewFile(0, "out"), nil
+		p, err = sandbox.Launch(t.Context(), s, sandbox.Options{})
+		s.Stdin.Close()
+		s.Stdout.Close()
+	})
+	require.NoError(t, w.Close())
+	require.NoError(t, err)
 	endWith(t, p)
 	out, err := io.ReadAll(r)
 	require.NoError(t, err)
@@ -224,4 +225,42 @@ func TestLowDescriptors(t *testing.T) {
 	require.Contains(t, report.Files["1"], "pipe:")
 	require.Equal(t, "/dev/null", report.Files["2"])
 	require.Len(t, report.Files, 3)
+}
+
+// A caller without standard streams gives their numbers to other files, the
+// launch's own among them.
+func TestNoStreams(t *testing.T) {
+	s := spec(t, image(t), "exit", "5")
+	s.Stderr = nil
+	var exit container.ExitStatus
+	var err error
+	withoutStreams(t, func() {
+		var p *sandbox.Process
+		if p, err = sandbox.Launch(t.Context(), s, sandbox.Options{}); err == nil {
+			exit, err = p.Wait(t.Context())
+			err = errors.Join(err, p.Close())
+		}
+	})
+	require.NoError(t, err)
+	require.Equal(t, 5, exit.Code)
+}
+
+// withoutStreams closes the standard streams of the test while f runs. f must
+// leave their numbers free.
+func withoutStreams(t *testing.T, f func()) {
+	t.Helper()
+	var saved [3]int
+	for fd := range saved {
+		var err error
+		saved[fd], err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 100)
+		require.NoError(t, err)
+	}
+	for fd := range saved {
+		unix.Close(fd)
+	}
+	f()
+	for fd := range saved {
+		require.NoError(t, unix.Dup3(saved[fd], fd, 0))
+		unix.Close(saved[fd])
+	}
 }
