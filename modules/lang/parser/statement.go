@@ -253,8 +253,9 @@ func (p *parser) connect(start token.Pos) ast.Statement {
 	p.next()
 	s := &ast.Connect{}
 	var ok bool
+	before := len(p.found)
 	if s.From, ok = p.names("a component's name"); !ok {
-		p.skipToStatement()
+		p.skipLine()
 		return nil
 	}
 	switch {
@@ -264,17 +265,16 @@ func (p *parser) connect(start token.Pos) ast.Statement {
 		p.report(diag.UnexpectedToken, p.here(), fmt.Sprintf("expected \"->\", found %s", p.describe()), `write "->"`, "")
 		p.next()
 	default:
-		p.expected(`"->"`, "CONNECT a -> b lets a reach b, and starts b before a.")
-		p.skipToStatement()
+		p.noArrow(s.From, before)
 		return nil
 	}
 	if s.To, ok = p.names("a component's name"); !ok {
-		p.skipToStatement()
+		p.skipLine()
 		return nil
 	}
 	if p.tok.Kind == token.Arrow {
 		p.report(diag.UnexpectedToken, p.here(), "a second arrow in one CONNECT", "", fmt.Sprintf("Write a statement for each: CONNECT %s -> ….", s.To[len(s.To)-1].Name))
-		p.skipToStatement()
+		p.skipLine()
 	}
 	if p.keyword(token.AS) {
 		if alias, ok := p.ident("a name for the variables"); ok {
@@ -284,6 +284,26 @@ func (p *parser) connect(start token.Pos) ast.Statement {
 	s.NoWait = p.keyword(token.NOWAIT)
 	s.Range = p.from(start)
 	return s
+}
+
+// noArrow reports a CONNECT without its arrow. Names without commas between
+// them were names around a missing arrow.
+func (p *parser) noArrow(names []ast.Ident, before int) {
+	const detail = "CONNECT a -> b lets a reach b, and starts b before a."
+	if len(p.found) > before && len(names) > 1 {
+		p.found = p.found[:before]
+		p.report(diag.UnexpectedToken, names[1].Range, fmt.Sprintf("expected \"->\" before %q", names[1].Name), "", detail)
+	} else {
+		p.expected(`"->"`, detail)
+	}
+	p.skipLine()
+}
+
+// skipLine skips what is left of a statement that stands on one line.
+func (p *parser) skipLine() {
+	for p.sameLine() && p.tok.Kind != token.EOF && !p.atStatement() {
+		p.next()
+	}
 }
 
 func (p *parser) expose(start token.Pos) ast.Statement {
@@ -300,14 +320,14 @@ func (p *parser) expose(start token.Pos) ast.Statement {
 			p.next()
 			if p.tok.Kind != token.Number {
 				p.expected("the component's port", exposeDetail)
-				p.skipToStatement()
+				p.skipLine()
 				return nil
 			}
 			s.Container = ast.Number{Range: p.here(), Text: p.tok.Text}
 			p.next()
 			if p.tok.Kind == token.Colon {
 				p.report(diag.UnexpectedToken, p.from(s.Host.Range.Start), "an address needs quotes", "", exposeDetail)
-				p.skipToStatement()
+				p.skipLine()
 				return nil
 			}
 		}
@@ -315,7 +335,7 @@ func (p *parser) expose(start token.Pos) ast.Statement {
 			p.next()
 			protocol, ok := p.ident("tcp or udp")
 			if !ok {
-				p.skipToStatement()
+				p.skipLine()
 				return nil
 			}
 			s.Protocol = &protocol
@@ -323,7 +343,7 @@ func (p *parser) expose(start token.Pos) ast.Statement {
 	default:
 		p.expected("a port", exposeDetail)
 		p.next()
-		p.skipToStatement()
+		p.skipLine()
 		return nil
 	}
 	if p.tok.Kind == token.Arrow {

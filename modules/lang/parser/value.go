@@ -186,6 +186,7 @@ func (p *parser) value(what string) ast.Value {
 func (p *parser) list() ast.Value {
 	l := &ast.List{}
 	start := p.tok.Start
+	keyed := false
 	p.push()
 	for p.tok.Kind != token.RightBracket {
 		if p.tok.Kind == token.EOF || p.atStatement() || p.tok.Kind == token.RightBrace || p.tok.Kind == token.RightParen ||
@@ -193,7 +194,10 @@ func (p *parser) list() ast.Value {
 			break
 		}
 		if p.tok.Kind == token.Ident && p.assignAhead() {
-			p.report(diag.UnexpectedToken, p.here(), "a key in a list", "remove it, or write a map: { key = value }", "")
+			if !keyed {
+				p.report(diag.UnexpectedToken, p.here(), "a key in a list", "remove it, or write a map: { key = value }", "")
+			}
+			keyed = true
 			p.next()
 			p.next()
 		}
@@ -214,6 +218,9 @@ func (p *parser) list() ast.Value {
 	}
 	p.close(token.RightBracket)
 	l.Range = p.from(start)
+	if keyed {
+		return &ast.Bad{Range: l.Range}
+	}
 	return l
 }
 
@@ -234,8 +241,8 @@ func (p *parser) mapValue() ast.Value {
 			continue
 		}
 		e := &ast.Entry{Key: key, Quoted: quoted}
-		switch p.tok.Kind {
-		case token.RightBrace, token.Comma:
+		switch {
+		case p.tok.Kind == token.RightBrace, p.tok.Kind == token.Comma, (p.tok.Kind == token.Ident || p.tok.Kind == token.String) && p.assignAhead():
 			p.report(diag.MissingValue, key.Range, fmt.Sprintf("key %q has no value", key.Name), "", "Entries are key = value; several values without keys are a list: [ … ].")
 			e.Value = &ast.Bad{Range: key.Range}
 		default:

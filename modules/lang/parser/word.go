@@ -147,7 +147,7 @@ func (p *parser) bareWord() ast.Value {
 	if root, name, ok := strings.Cut(text, "."); ok && isName(root) && isName(name) && referenceLike(root, name) {
 		p.report(diag.BareWord, r, "a reference stands in a string", fmt.Sprintf("write \"${%s}\"", text), "")
 		p.next()
-		return &ast.String{Range: r, Parts: []ast.Part{{Range: r, Reference: &ast.Reference{Range: r, Root: root, Name: name}}}}
+		return &ast.Bad{Range: r}
 	}
 	p.report(diag.BareWord, r, "text needs quotes", fmt.Sprintf("write %q", text), "")
 	p.next()

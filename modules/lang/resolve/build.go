@@ -84,8 +84,13 @@ func (r *resolver) checkLets(u *unit) {
 	}
 }
 
-// deep evaluates the entries of maps too, for the sake of their errors.
+// deep evaluates the entries of maps too, for the sake of their errors. What a
+// reference stands for was looked at where it is written; lists of references
+// to lists would multiply.
 func (r *resolver) deep(v value) value {
+	if v.referred {
+		return v
+	}
 	for _, item := range v.items {
 		r.deep(item)
 	}

@@ -21,10 +21,9 @@ type subject struct {
 // check brings a value to a type, or reports why that cannot be. False: the
 // value cannot be used.
 func (r *resolver) check(v value, t *schema.Type, s subject) (value, bool) {
-	if !r.usesAllowed(v, s) || v.kind == bad || v.kind == unknown {
+	if v.kind == bad || !r.usesAllowed(v, s) || v.kind == unknown {
 		return v, false
 	}
-	v.typ = t
 	switch t.Kind {
 	case schema.Choice:
 		return r.checkChoice(v, t, s)
@@ -77,6 +76,7 @@ func (r *resolver) checkList(v value, t *schema.Type, s subject) (value, bool) {
 	}
 	ok := true
 	items := make([]value, 0, len(v.items))
+	s.name = "an entry of " + s.name
 	for _, item := range v.items {
 		checked, fine := r.check(item, t.Elem, s)
 		ok = ok && fine
@@ -236,7 +236,11 @@ func (r *resolver) wrong(v value, t *schema.Type, s subject) (value, bool) {
 		r.report(diag.VariableWrongType, v.rng, fmt.Sprintf("the environment variable %s is %q, and %s is %s", v.variable, v.text.Shown, s.name, t), "", "")
 		return v, false
 	}
-	r.report(diag.WrongType, v.rng, fmt.Sprintf("%s is %s, and this is %s", s.name, t, describeKind(v.kind)), mendType(v, t), "")
+	suggestion := ""
+	if v.variable == "" {
+		suggestion = mendType(v, t)
+	}
+	r.report(diag.WrongType, v.rng, fmt.Sprintf("%s is %s, and this is %s", s.name, t, describeKind(v.kind)), suggestion, "")
 	return v, false
 }
 

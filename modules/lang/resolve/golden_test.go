@@ -97,7 +97,7 @@ func goldenOutput(t *testing.T, archive *txtar.Archive) string {
 	}
 	wd, err := os.Getwd()
 	require.NoError(t, err)
-	return strings.ReplaceAll(out.String(), wd, "/dir")
+	return strings.NewReplacer(wd, "/dir", filepath.Dir(wd), "/parent").Replace(out.String())
 }
 
 func pairs(data []byte) map[string]string {

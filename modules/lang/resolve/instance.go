@@ -85,7 +85,9 @@ func (r *resolver) mergeBody(inst *instance, l level, own bool) {
 	for _, p := range l.def.node.Body.Properties {
 		property := schema.Lookup(p.Name.Name)
 		if property == nil {
-			r.unknownProperty(p, l.def.node.Body)
+			// It may be the very property that seems to be missing.
+			r.unknownProperty(p)
+			inst.broken = true
 			continue
 		}
 		if !r.writtenOnce(written, p, property) {
@@ -98,7 +100,7 @@ func (r *resolver) mergeBody(inst *instance, l level, own bool) {
 	}
 }
 
-func (r *resolver) unknownProperty(p *ast.Property, body *ast.Body) {
+func (r *resolver) unknownProperty(p *ast.Property) {
 	suggestion := r.near(p.Name.Name, schema.Names())
 	if meant, ok := otherNames[p.Name.Name]; ok {
 		suggestion = meant

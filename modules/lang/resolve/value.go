@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"github.com/containust/containust/modules/lang/ast"
-	"github.com/containust/containust/modules/lang/schema"
 	"github.com/containust/containust/modules/lang/stack"
 	"github.com/containust/containust/modules/lang/token"
 )
@@ -44,7 +43,6 @@ type value struct {
 	// What check made of it.
 	integer int64   // Int, Size (bytes), Duration (nanoseconds)
 	decimal float64 // Decimal
-	typ     *schema.Type
 }
 
 // entry is one entry of a map.
