@@ -33,7 +33,18 @@ type ExecError struct {
 	Err  error  // the most telling of the errors, a syscall.Errno
 }
 
-func (e *ExecError) Error() string { return fmt.Sprintf("sandbox: run %q: %v", e.Path, e.Err) }
+func (e *ExecError) Error() string {
+	hint := ""
+	switch {
+	case errors.Is(e.Err, fs.ErrNotExist):
+		hint = " in the container; it, or the interpreter that it names, is missing"
+	case errors.Is(e.Err, fs.ErrPermission):
+		hint = "; it must be a file with execute permission"
+	case errors.Is(e.Err, syscall.Errno(8)): // ENOEXEC
+		hint = "; it is neither a script with a #! line nor a program for this machine"
+	}
+	return fmt.Sprintf("sandbox: run %q: %v%s", e.Path, e.Err, hint)
+}
 
 // Unwrap returns Err: fs.ErrNotExist when there is no such program in the
 // container, fs.ErrPermission when it may not be executed, syscall.ENOEXEC

@@ -76,7 +76,7 @@ func (t *table) run(ctx context.Context, flags uint64, cgroup *os.File, opts Opt
 	}
 	if !cancelled() {
 		<-c.killed
-		err = fmt.Errorf("sandbox: launch: %w", context.Cause(ctx))
+		err = fmt.Errorf("sandbox: launch: %w", ctx.Err())
 	}
 	return c.finish(err)
 }

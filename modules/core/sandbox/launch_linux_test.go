@@ -3,7 +3,6 @@ package sandbox_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -359,13 +358,14 @@ func TestProgramErrors(t *testing.T) {
 		program string
 		want    error
 		code    int
+		says    string
 	}{
-		{"nothing", fs.ErrNotExist, 127},
-		{"/bin/nothing", fs.ErrNotExist, 127},
-		{"script", fs.ErrNotExist, 127},
-		{"plain", fs.ErrPermission, 126},
-		{"garbage", unix.ENOEXEC, 126},
-		{"/bin", fs.ErrPermission, 126},
+		{"nothing", fs.ErrNotExist, 127, "is missing"},
+		{"/bin/nothing", fs.ErrNotExist, 127, "is missing"},
+		{"script", fs.ErrNotExist, 127, "the interpreter that it names"},
+		{"plain", fs.ErrPermission, 126, "execute permission"},
+		{"garbage", unix.ENOEXEC, 126, "nor a program for this machine"},
+		{"/bin", fs.ErrPermission, 126, "execute permission"},
 	} {
 		t.Run(test.program, func(t *testing.T) {
 			s := spec(t, dir, test.program)
@@ -376,6 +376,7 @@ func TestProgramErrors(t *testing.T) {
 			require.Equal(t, test.program, failed.Path)
 			require.ErrorIs(t, err, test.want)
 			require.Equal(t, test.code, failed.ExitCode())
+			require.ErrorContains(t, err, test.says)
 		})
 	}
 	t.Run("no PATH", func(t *testing.T) {
@@ -463,9 +464,8 @@ func TestSpecErrors(t *testing.T) {
 }
 
 func TestCancelledBefore(t *testing.T) {
-	ctx, cancel := context.WithCancelCause(t.Context())
-	reason := errors.New("no longer wanted")
-	cancel(reason)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
 	_, err := sandbox.Launch(ctx, spec(t, image(t), "probe"), sandbox.Options{})
 	require.ErrorIs(t, err, context.Canceled)
 }

@@ -120,7 +120,7 @@ func (p *Process) Wait(ctx context.Context) (container.ExitStatus, error) {
 	case p.waiting <- struct{}{}:
 		defer func() { <-p.waiting }()
 	case <-ctx.Done():
-		return container.ExitStatus{}, context.Cause(ctx)
+		return container.ExitStatus{}, ctx.Err()
 	}
 	if p.exit != nil {
 		return *p.exit, nil
@@ -148,7 +148,7 @@ func (p *Process) Wait(ctx context.Context) (container.ExitStatus, error) {
 	case p.exit != nil:
 		return *p.exit, nil
 	case ctx.Err() != nil:
-		return container.ExitStatus{}, context.Cause(ctx)
+		return container.ExitStatus{}, ctx.Err()
 	}
 	err = cmp.Or(failed, p.failed(err))
 	return container.ExitStatus{}, fmt.Errorf("sandbox: wait for process %d: %w", p.pid, err)

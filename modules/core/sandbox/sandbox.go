@@ -61,8 +61,8 @@ type Spec struct {
 
 	Hostname string // empty: the caller's
 
-	// Network is an open network namespace to enter. Nil: a new one, in which
-	// even loopback is down, or with HostNetwork the caller's.
+	// Network is an open network namespace to enter. Nil: a new one with
+	// nothing but loopback, or with HostNetwork the caller's.
 	Network     *os.File
 	HostNetwork bool
 
