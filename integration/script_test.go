@@ -46,7 +46,7 @@ func TestScripts(t *testing.T) {
 			Files:               files,
 			RequireExplicitExec: true,
 			Setup:               func(env *testscript.Env) error { return setup(env, bin) },
-			Cmds:                commands(ctst, app),
+			Cmds:                commands(app),
 		})
 	}
 	t.Run("portable", func(t *testing.T) { run(t, "cli_*.txtar") })
@@ -108,7 +108,7 @@ func freePort() (int, error) {
 type scriptCommand = func(ts *testscript.TestScript, neg bool, args []string)
 
 // commands are what the scripts know beside testscript's own.
-func commands(ctst, app string) map[string]scriptCommand {
+func commands(app string) map[string]scriptCommand {
 	return map[string]scriptCommand{
 		// status CODE PROGRAM ARG… runs a program that must exit with the code.
 		"status": func(ts *testscript.TestScript, neg bool, args []string) {

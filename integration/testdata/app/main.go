@@ -32,31 +32,31 @@ func run(args []string) error {
 	case "serve": // ADDRESS: answers with its environment's REPLY until SIGTERM
 		return serve(args[0])
 	case "wait": // until SIGTERM
-		fmt.Println("waiting")
+		say("waiting")
 		<-terminated()
-		fmt.Println("terminated")
+		say("terminated")
 	case "stubborn": // notices SIGTERM, and does not mind
 		ended := terminated()
-		fmt.Println("stubborn")
+		say("stubborn")
 		for {
 			<-ended
-			fmt.Println("no")
+			say("no")
 		}
 	case "say": // WORD…
-		fmt.Println(strings.Join(args, " "))
+		say(strings.Join(args, " "))
 	case "complain": // CODE WORD…: to standard error, then exit
 		fmt.Fprintln(os.Stderr, strings.Join(args[1:], " "))
 		return exit(args[0])
 	case "exit": // CODE
 		return exit(args[0])
 	case "env": // NAME
-		fmt.Println(os.Getenv(args[0]))
+		say(os.Getenv(args[0]))
 	case "where":
 		dir, err := os.Getwd()
 		if err != nil {
 			return err
 		}
-		fmt.Println(dir, os.Getuid(), os.Getgid())
+		say(dir, os.Getuid(), os.Getgid())
 	case "cat":
 		_, err := io.Copy(os.Stdout, os.Stdin)
 		return err
@@ -72,12 +72,14 @@ func run(args []string) error {
 	case "get": // URL
 		return get(args[0])
 	case "evil": // writes what must not reach a terminal, or a log file, changed
-		fmt.Print("one\x1b[2J\ttwo\xff\n")
+		say("one\x1b[2J\ttwo\xff")
 	default:
 		return fmt.Errorf("%s?", what)
 	}
 	return nil
 }
+
+func say(words ...any) { fmt.Fprintln(os.Stdout, words...) }
 
 func exit(code string) error {
 	n, err := strconv.Atoi(code)
@@ -104,7 +106,7 @@ func serve(address string) error {
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.ListenAndServe() }()
-	fmt.Println("serving", address)
+	say("serving", address)
 	select {
 	case err := <-failed:
 		return err

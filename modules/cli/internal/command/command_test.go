@@ -22,7 +22,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 // ctst runs a command in this process.
-func ctst(t *testing.T, env map[string]string, args ...string) (stdout, stderr string, code int) {
+func ctst(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	file := func(name string) *os.File {
 		f, err := os.Create(filepath.Join(t.TempDir(), name))
@@ -32,7 +32,7 @@ func ctst(t *testing.T, env map[string]string, args ...string) (stdout, stderr s
 	}
 	stdio := IO{
 		Args: args, Stdin: file("in"), Stdout: file("out"), Stderr: file("err"),
-		LookupEnv: func(name string) (string, bool) { value, ok := env[name]; return value, ok },
+		LookupEnv: func(string) (string, bool) { return "", false },
 	}
 	code = Main(context.Background(), stdio)
 	out, err := os.ReadFile(stdio.Stdout.Name())
@@ -56,7 +56,7 @@ func TestHelp(t *testing.T) {
 	var text bytes.Buffer
 	walk(newRoot(&app{}), func(cmd *cobra.Command) {
 		path := strings.Fields(cmd.CommandPath())[1:]
-		stdout, stderr, code := ctst(t, nil, append(path, "--help")...)
+		stdout, stderr, code := ctst(t, append(path, "--help")...)
 		require.Zero(t, code, "%v --help", path)
 		require.Empty(t, stderr)
 		require.NotEmpty(t, cmd.Example, "%v has no example", path)
@@ -131,7 +131,7 @@ func TestUsageErrors(t *testing.T) {
 		"--log-level loud ps":       "log-level",
 	} {
 		t.Run(line, func(t *testing.T) {
-			stdout, stderr, code := ctst(t, nil, strings.Fields(line)...)
+			stdout, stderr, code := ctst(t, strings.Fields(line)...)
 			require.Equal(t, codeUsage, code, stderr)
 			require.Contains(t, stderr, want)
 			require.True(t, strings.HasPrefix(stderr, "error: "), stderr)
@@ -141,7 +141,7 @@ func TestUsageErrors(t *testing.T) {
 }
 
 func TestExecTerminalIsRefused(t *testing.T) {
-	_, stderr, code := ctst(t, nil, "exec", "-it", "web", "/bin/sh")
+	_, stderr, code := ctst(t, "exec", "-it", "web", "/bin/sh")
 	require.Equal(t, codeEngine, code)
 	require.Contains(t, stderr, "gives no terminal")
 }
@@ -197,7 +197,7 @@ func TestExitCodes(t *testing.T) {
 }
 
 func TestErrorsAreEscaped(t *testing.T) {
-	_, stderr, _ := ctst(t, nil, "\x1b[2Jrun")
+	_, stderr, _ := ctst(t, "\x1b[2Jrun")
 	require.NotContains(t, stderr, "\x1b")
 }
 

@@ -185,7 +185,8 @@ func TestGolden(t *testing.T) {
 		},
 		"doctor": func(w io.Writer, style render.Style) error {
 			return render.Checks(w, []render.Check{
-				{Name: "kernel", OK: true}, {Name: "root", Err: "user 1000", Mend: "sudo ctst …", Required: true},
+				{Name: "kernel", OK: true},
+				{Name: "root", Err: "user 1000", Mend: "sudo ctst …", Required: true},
 				{Name: "memory controller", Err: "cgroup v1", Mend: "boot with v2"},
 			}, style)
 		},
