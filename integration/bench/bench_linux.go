@@ -26,6 +26,9 @@ import (
 const inside = "CTST_BENCH_INSIDE"
 
 func run(rounds, heapMB int, profile string) error {
+	if os.Geteuid() != 0 {
+		return errors.New("needs root: it makes namespaces and mounts")
+	}
 	if os.Getenv(inside) == "" {
 		return runInside()
 	}
