@@ -19,6 +19,7 @@ import (
 	"github.com/containust/containust/modules/core/rootfs"
 	"github.com/containust/containust/modules/core/sandbox"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) { os.Exit(kerneltest.Main(m, kerneltest.Leaks{})) }
@@ -204,9 +205,16 @@ func alone(t testing.TB, f func()) {
 	t.Helper()
 	done := make(chan struct{})
 	go func() {
-		runtime.LockOSThread() // not undone: the thread ends with the goroutine
 		defer close(done)
-		f()
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The first thread does not end with its goroutine, and is what
+			// /proc/self shows. While this one holds it, another gets another.
+			defer runtime.UnlockOSThread()
+			alone(t, f)
+			return
+		}
+		f() // not unlocked: the thread ends with the goroutine
 	}()
 	<-done
 }
