@@ -340,7 +340,18 @@ func (p *parser) unclosed(opened bracket) {
 		related = append(related, diag.Related{Label: "it should be closed before this", Range: p.here()})
 	}
 	p.report(diag.UnclosedBracket, p.span(opened.token.Start, opened.token.End),
-		fmt.Sprintf("this %q is never closed", opened.token.Kind.String()), "", "", related...)
+		fmt.Sprintf("this %q is never closed", opened.token.Kind.String()), fmt.Sprintf("add %q where it ends", closing(opened.token.Kind).String()), "", related...)
+}
+
+func closing(opening token.Kind) token.Kind {
+	switch opening {
+	case token.LeftBracket:
+		return token.RightBracket
+	case token.LeftParen:
+		return token.RightParen
+	default:
+		return token.RightBrace
+	}
 }
 
 // unclosedBody reports a body that is never closed. When a key of its env or

@@ -57,7 +57,7 @@ func (r *resolver) connect(set *linkSet, s *ast.Connect) bool {
 			r.report(diag.AliasOfSeveral, s.Alias.Range, fmt.Sprintf("AS names one target, and there are %d", len(s.To)), "write a CONNECT for each", "")
 			return true
 		}
-		if !r.aliasAllowed(*s.Alias, s.To) {
+		if !r.aliasAllowed(*s.Alias) {
 			return true
 		}
 		alias = s.Alias.Name
@@ -109,11 +109,11 @@ func (r *resolver) ends(names []ast.Ident) []*instance {
 	return list
 }
 
-func (r *resolver) aliasAllowed(alias ast.Ident, to []ast.Ident) bool {
+func (r *resolver) aliasAllowed(alias ast.Ident) bool {
 	if !r.nameAllowed(alias, "connection") {
 		return false
 	}
-	if c := r.root.components[alias.Name]; c != nil && alias.Name != to[0].Name {
+	if c := r.root.components[alias.Name]; c != nil {
 		r.report(diag.DuplicateName, alias.Range, fmt.Sprintf("%q is also the name of a component", alias.Name), "choose another name", "", diag.Related{Label: "the component", Range: c.name.Range})
 		return false
 	}
@@ -131,7 +131,7 @@ func (r *resolver) connectPair(set *linkSet, s *ast.Connect, a, b *instance, ali
 	}
 	for _, end := range []*instance{a, b} {
 		if end.component.Network == "none" && !b.component.Job {
-			r.report(diag.NoNetwork, s.Range, fmt.Sprintf("%q has no network, so that nothing connects it", end.name), "", "", diag.Related{Label: "its network", Range: end.component.Where["network"]})
+			r.report(diag.NoNetwork, s.Range, fmt.Sprintf("%q has no network, so that nothing connects it", end.name), "", `Remove network = "none", or the connection.`, diag.Related{Label: "its network", Range: end.component.Where["network"]})
 			return true
 		}
 	}
@@ -170,7 +170,7 @@ func (r *resolver) impliedLink(set *linkSet, inst *instance, edge implied) {
 	}
 	for _, end := range []*instance{inst, edge.target} {
 		if end.component.Network == "none" {
-			r.report(diag.NoNetwork, edge.rng, fmt.Sprintf("%q has no network, so that nothing connects it", end.name), "", "", diag.Related{Label: "its network", Range: end.component.Where["network"]})
+			r.report(diag.NoNetwork, edge.rng, fmt.Sprintf("%q has no network, so that nothing connects it", end.name), "", `Remove network = "none", or the connection.`, diag.Related{Label: "its network", Range: end.component.Where["network"]})
 			return
 		}
 	}

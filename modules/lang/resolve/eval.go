@@ -37,8 +37,10 @@ func (r *resolver) eval(v ast.Value, sc *scope) value {
 			out.items = append(out.items, r.eval(item, sc))
 		}
 	case *ast.Map:
-		out.kind = mapping
 		out.entries = r.entriesOf(v, sc)
+		if !v.Incomplete { // what is missing may be among what was lost
+			out.kind = mapping
+		}
 	case *ast.Unset:
 		out.kind = unset
 	}

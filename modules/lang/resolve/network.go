@@ -399,7 +399,7 @@ func (r *resolver) deployed(name ast.Ident) (*instance, bool) {
 		return nil, false
 	}
 	if !r.root.incomplete {
-		r.report(diag.UnknownComponent, name.Range, fmt.Sprintf("unknown component %q", name.Name), r.near(name.Name, r.root.names), "")
+		r.report(diag.UnknownComponent, name.Range, fmt.Sprintf("unknown component %q", name.Name), r.near(name.Name, r.root.names), namesDetail("The components are ", r.root.names))
 	}
 	return nil, false
 }

@@ -36,12 +36,12 @@ func ParseSize(s string) (int64, *Problem) {
 	if !ok || err != nil || digits[0] == '.' || digits[len(digits)-1] == '.' {
 		return 0, bad
 	}
+	if whole, err := strconv.ParseInt(digits, 10, 64); err == nil && whole <= math.MaxInt64/factor {
+		return whole * factor, nil
+	}
 	if value*float64(factor) >= math.MaxInt64 {
 		bad.Summary, bad.Suggestion, bad.Detail = fmt.Sprintf("the size %q is too large", s), "", ""
 		return 0, bad
-	}
-	if whole, err := strconv.ParseInt(digits, 10, 64); err == nil {
-		return whole * factor, nil
 	}
 	return int64(value * float64(factor)), nil
 }
