@@ -65,7 +65,7 @@ func TestRecovery(t *testing.T) {
 		{"COMPONENT a { = x = 1 }\nCONNECT a -> b", diag.UnexpectedToken, []string{"x"}, 2},
 		{"COMPONENT a { x = (1 2) y = 1 }\nCONNECT a -> b", diag.UnexpectedToken, []string{"x", "y"}, 2},
 		{"COMPONENT a { x = { b = 1 ) } y = 2 }\nCONNECT a -> b", diag.StrayBracket, []string{"x", "y"}, 2},
-		{"COMPONENT a { x = [ 1 y = 2 }\nCONNECT a -> b", diag.UnexpectedToken, []string{"x"}, 2},
+		{"COMPONENT a { x = [ 1 y = 2 }\nCONNECT a -> b", diag.UnclosedBracket, []string{"x"}, 2},
 		{"COMPONENT a {\n x = [ 1\n y = 2 }\nCONNECT a -> b", diag.UnclosedBracket, []string{"x", "y"}, 2},
 		{"COMPONENT a { x = 1\nCONNECT a -> b", diag.UnclosedBracket, []string{"x"}, 2},
 		{"COMPONENT a { x: 1, y: 2 }\nCONNECT a -> b", diag.ColonForEquals, []string{"x", "y"}, 2},

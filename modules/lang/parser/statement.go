@@ -394,7 +394,7 @@ func (p *parser) params() *ast.Params {
 			param.Default = p.value(name.Name)
 		}
 		list.List = append(list.List, param)
-		p.separator(token.RightParen)
+		p.separator()
 	}
 	p.close(token.RightParen)
 	list.Range = p.from(start.Start)
@@ -441,12 +441,12 @@ func (p *parser) args() []*ast.Arg {
 			if p.tok.Kind != token.Comma && p.tok.Kind != token.RightParen {
 				break
 			}
-			p.separator(token.RightParen)
+			p.separator()
 			continue
 		}
 		p.assign(false)
 		args = append(args, &ast.Arg{Name: name, Value: p.value(name.Name)})
-		p.separator(token.RightParen)
+		p.separator()
 	}
 	p.close(token.RightParen)
 	return args
@@ -470,7 +470,7 @@ func (p *parser) outOfList(closing token.Kind, what string) bool {
 }
 
 // separator takes the comma between two entries that need one.
-func (p *parser) separator(closing token.Kind) {
+func (p *parser) separator() {
 	switch p.tok.Kind {
 	case token.Comma:
 		p.next()

@@ -186,7 +186,7 @@ func (p *parser) value(what string) ast.Value {
 func (p *parser) list() ast.Value {
 	l := &ast.List{}
 	start := p.tok.Start
-	keyed := false
+	keyed := -1 // where the report about a key stands
 	p.push()
 	for p.tok.Kind != token.RightBracket {
 		if p.tok.Kind == token.EOF || p.atStatement() || p.tok.Kind == token.RightBrace || p.tok.Kind == token.RightParen ||
@@ -194,10 +194,10 @@ func (p *parser) list() ast.Value {
 			break
 		}
 		if p.tok.Kind == token.Ident && p.assignAhead() {
-			if !keyed {
+			if keyed < 0 {
+				keyed = len(p.found)
 				p.report(diag.UnexpectedToken, p.here(), "a key in a list", "remove it, or write a map: { key = value }", "")
 			}
-			keyed = true
 			p.next()
 			p.next()
 		}
@@ -216,9 +216,13 @@ func (p *parser) list() ast.Value {
 			p.next()
 		}
 	}
+	if keyed >= 0 && p.tok.Kind != token.RightBracket && keyed < len(p.found) {
+		// The list should have ended before the key.
+		p.found = append(p.found[:keyed], p.found[keyed+1:]...)
+	}
 	p.close(token.RightBracket)
 	l.Range = p.from(start)
-	if keyed {
+	if keyed >= 0 {
 		return &ast.Bad{Range: l.Range}
 	}
 	return l

@@ -50,7 +50,6 @@ type letDefinition struct {
 	node    *ast.Let
 	index   int
 	used    bool
-	state   state
 	checked value // evaluated where the environment may be missing
 	full    value
 	fullDone,

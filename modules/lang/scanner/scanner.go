@@ -83,7 +83,7 @@ func (s *Scanner) scan() (token.Token, bool) {
 	case isDigit(c), (c == '-' || c == '+' || c == '.') && isDigit(s.at(1)):
 		return s.number(), true
 	case c == '"':
-		return s.quoted()
+		return s.quoted(), true
 	}
 	switch c {
 	case '{':

@@ -10,12 +10,12 @@ import (
 	"github.com/containust/containust/modules/lang/token"
 )
 
-// quoted reads "…" or """…""". It always returns a token.
-func (s *Scanner) quoted() (token.Token, bool) {
+// quoted reads "…" or """…""".
+func (s *Scanner) quoted() token.Token {
 	if s.at(1) == '"' && s.at(2) == '"' {
-		return s.raw(), true
+		return s.raw()
 	}
-	return s.simple('"'), true
+	return s.simple('"')
 }
 
 // closing maps the opening form of typographic quotes to what closes them.
@@ -28,7 +28,7 @@ const maxQuoted = 1 << 12
 
 // wrongQuotes reads text in quotes of another kind as the string it is meant
 // to be.
-func (s *Scanner) wrongQuotes() (token.Token, bool) {
+func (s *Scanner) wrongQuotes() token.Token {
 	start := s.pos
 	quote := s.rune()
 	line := s.src[start.Offset:min(len(s.src), start.Offset+maxQuoted)]
@@ -54,11 +54,11 @@ func (s *Scanner) wrongQuotes() (token.Token, bool) {
 		s.step()
 		s.broken[start.Line] = true
 		s.report(diag.WrongQuotes, start, fmt.Sprintf("unexpected character %s", describe(quote)), "text needs double quotes", "")
-		return token.Token{Kind: token.Invalid, Start: start, End: s.pos}, true
+		return token.Token{Kind: token.Invalid, Start: start, End: s.pos}
 	}
 	t := s.simple(end)
 	s.report(code, start, summary, `write "…"`, "")
-	return t, true
+	return t
 }
 
 // simple reads a string that ends on its line, at the given quote.

@@ -61,7 +61,7 @@ func (s *Scanner) foreign() (token.Token, bool) {
 		s.step() // checkText has reported it
 		return token.Token{}, false
 	case r == '\'' || r == '`' || closing[r] != 0:
-		return s.wrongQuotes()
+		return s.wrongQuotes(), true
 	case unicode.IsSpace(r) || r == 0x200b || r == 0xfeff || r == 0x2060 || r == 0x00ad:
 		s.step()
 		s.report(diag.LookAlike, start, fmt.Sprintf("U+%04X is not an ordinary blank", r), "use a blank", "")
