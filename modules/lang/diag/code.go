@@ -13,34 +13,34 @@ type Code string
 
 // Text and syntax.
 const (
-	FileUnreadable     Code = "CT100"
-	InvalidUTF8        Code = "CT101"
-	BidiControl        Code = "CT102"
-	UnexpectedRune     Code = "CT103"
-	LookAlike          Code = "CT104"
-	UnclosedString     Code = "CT105"
-	BadEscape          Code = "CT106"
-	NulCharacter       Code = "CT107"
-	BadNumber          Code = "CT108"
-	UnclosedComment    Code = "CT109"
-	BadInterpolation   Code = "CT110"
-	WrongQuotes        Code = "CT111"
-	NameEndsInDash     Code = "CT112"
-	UnexpectedToken    Code = "CT120"
-	UnclosedBracket    Code = "CT121"
-	StrayBracket       Code = "CT122"
-	LowerCaseKeyword   Code = "CT123"
-	ColonForEquals     Code = "CT124"
-	BareWord           Code = "CT125"
-	WrongBool          Code = "CT126"
-	UnknownStatement   Code = "CT127"
-	NestedTooDeep      Code = "CT128"
-	FileTooLarge       Code = "CT129"
-	TooManyErrors      Code = "CT130"
-	PropertyOutside    Code = "CT131"
-	MissingValue       Code = "CT132"
-	KeywordAsName      Code = "CT133"
-	MissingComponentOf Code = "CT134"
+	FileUnreadable   Code = "CT100"
+	InvalidUTF8      Code = "CT101"
+	BidiControl      Code = "CT102"
+	UnexpectedRune   Code = "CT103"
+	LookAlike        Code = "CT104"
+	UnclosedString   Code = "CT105"
+	BadEscape        Code = "CT106"
+	NulCharacter     Code = "CT107"
+	BadNumber        Code = "CT108"
+	UnclosedComment  Code = "CT109"
+	BadInterpolation Code = "CT110"
+	WrongQuotes      Code = "CT111"
+	NameEndsInDash   Code = "CT112"
+	UnexpectedToken  Code = "CT120"
+	UnclosedBracket  Code = "CT121"
+	StrayBracket     Code = "CT122"
+	LowerCaseKeyword Code = "CT123"
+	ColonForEquals   Code = "CT124"
+	BareWord         Code = "CT125"
+	WrongBool        Code = "CT126"
+	UnknownStatement Code = "CT127"
+	NestedTooDeep    Code = "CT128"
+	FileTooLarge     Code = "CT129"
+	TooManyErrors    Code = "CT130"
+	PropertyOutside  Code = "CT131"
+	MissingValue     Code = "CT132"
+	KeywordAsName    Code = "CT133"
+	MissingBody      Code = "CT134"
 )
 
 // Properties and values.
@@ -138,34 +138,34 @@ const (
 // Stages that come later bring codes of their own.
 func Meanings() map[Code]string {
 	return map[Code]string{
-		FileUnreadable:     "the file cannot be read",
-		InvalidUTF8:        "the text is not UTF-8",
-		BidiControl:        "a bidirectional control character, which can make text look like other text",
-		UnexpectedRune:     "a character that has no meaning in the language",
-		LookAlike:          "a character that looks like one of the language and is not",
-		UnclosedString:     "a string without its closing quotes",
-		BadEscape:          "an escape that does not exist",
-		NulCharacter:       "a NUL in a string",
-		BadNumber:          "not a number of the language",
-		UnclosedComment:    "a comment without its */",
-		BadInterpolation:   "a ${…} that is not a reference",
-		WrongQuotes:        "text in quotes other than \"…\"",
-		NameEndsInDash:     "a name that ends in a dash",
-		UnexpectedToken:    "something else than the grammar asks for",
-		UnclosedBracket:    "an opening bracket that is never closed",
-		StrayBracket:       "a closing bracket that nothing opened",
-		LowerCaseKeyword:   "a keyword that is not in upper case",
-		ColonForEquals:     "a colon in place of =",
-		BareWord:           "text without quotes",
-		WrongBool:          "a yes or no that is not true or false",
-		UnknownStatement:   "a statement that does not exist",
-		NestedTooDeep:      "values nested deeper than 64",
-		FileTooLarge:       "a file larger than 4 MiB",
-		TooManyErrors:      "the file has so many errors that reading it was given up",
-		PropertyOutside:    "a property outside of a component",
-		MissingValue:       "a property without a value",
-		KeywordAsName:      "a keyword in place of a name",
-		MissingComponentOf: "a component without a body",
+		FileUnreadable:   "the file cannot be read",
+		InvalidUTF8:      "the text is not UTF-8",
+		BidiControl:      "a bidirectional control character, which can make text look like other text",
+		UnexpectedRune:   "a character that has no meaning in the language",
+		LookAlike:        "a character that looks like one of the language and is not",
+		UnclosedString:   "a string without its closing quotes",
+		BadEscape:        "an escape that does not exist",
+		NulCharacter:     "a NUL in a string",
+		BadNumber:        "not a number of the language",
+		UnclosedComment:  "a comment without its */",
+		BadInterpolation: "a ${…} that is not a reference",
+		WrongQuotes:      "text in quotes other than \"…\"",
+		NameEndsInDash:   "a name that ends in a dash",
+		UnexpectedToken:  "something else than the grammar asks for",
+		UnclosedBracket:  "an opening bracket that is never closed",
+		StrayBracket:     "a closing bracket that nothing opened",
+		LowerCaseKeyword: "a keyword that is not in upper case",
+		ColonForEquals:   "a colon in place of =",
+		BareWord:         "text without quotes",
+		WrongBool:        "a yes or no that is not true or false",
+		UnknownStatement: "a statement that does not exist",
+		NestedTooDeep:    "values nested deeper than 64",
+		FileTooLarge:     "a file larger than 4 MiB",
+		TooManyErrors:    "the file has so many errors that reading it was given up",
+		PropertyOutside:  "a property outside of a component",
+		MissingValue:     "a property without a value",
+		KeywordAsName:    "a keyword in place of a name",
+		MissingBody:      "a component without a body",
 
 		DuplicateProperty: "a property or key that is set twice",
 		Alternatives:      "two ways to write one setting, side by side",

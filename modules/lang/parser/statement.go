@@ -200,7 +200,7 @@ func (p *parser) componentBody(c *ast.Component) *ast.Body {
 		at = c.Names[0].Range
 	}
 	if p.tok.Kind != token.Invalid {
-		p.report(diag.MissingComponentOf, at, fmt.Sprintf("expected the component's body, found %s", p.describe()), "",
+		p.report(diag.MissingBody, at, fmt.Sprintf("expected the component's body, found %s", p.describe()), "",
 			"A component is COMPONENT name { … } or COMPONENT name FROM template.")
 	}
 	for p.tok.Kind != token.EOF && !p.atStatement() && p.tok.Kind != token.LeftBrace {
