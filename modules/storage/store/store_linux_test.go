@@ -169,6 +169,22 @@ func TestImportBelievesMemory(t *testing.T) {
 	require.Equal(t, other.Digest, again.Digest, "memory of this state is believed")
 }
 
+// A source that changed just before it was read may change again within the
+// same tick of the clock.
+func TestFreshSourceIsNotRemembered(t *testing.T) {
+	s := open(t)
+	ref := tarRef(t, makeTar(t, map[string]string{"a": "a"}))
+	stamp, err := source.StampOf(t.Context(), ref)
+	require.NoError(t, err)
+	digest := source.Digest("sha256:" + strings.Repeat("0", 64))
+	require.NoError(t, s.remember(t.Context(), ref, stamp, stamp.Newest, digest))
+	require.NoFileExists(t, s.memoryPath(ref))
+	require.NoError(t, s.remember(t.Context(), ref, source.Stamp{ID: "changed meanwhile"}, time.Now(), digest))
+	require.NoFileExists(t, s.memoryPath(ref))
+	require.NoError(t, s.remember(t.Context(), ref, stamp, stamp.Newest.Add(time.Minute), digest))
+	require.FileExists(t, s.memoryPath(ref))
+}
+
 func TestImportSeesChanges(t *testing.T) {
 	s := open(t)
 	ref := tarRef(t, makeTar(t, map[string]string{"a": "1"}))

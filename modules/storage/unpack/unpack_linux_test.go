@@ -163,6 +163,7 @@ func TestHostileNames(t *testing.T) {
 		{"mode through a link", []entry{symlink("d", "../.."), folderEntry("d/etc", 0o777)}, "", nil},
 		{"link over a link", []entry{symlink("l", "../.."), symlink("l", "../../etc"), file("l/passwd", "x")}, "", nil},
 		{"hard link to a link, then write", []entry{symlink("l", "../../canary"), hardlink("m", "l"), file("m", "x")}, "", nil},
+		{"hard link to a link", []entry{symlink("l", "../../canary"), hardlink("m", "l")}, "", nil},
 		{"link loop", []entry{symlink("a", "b"), symlink("b", "a"), file("a/x", "x")}, "a/x", syscall.ELOOP},
 		{"file as a folder", []entry{file("f", ""), file("f/x", "x")}, "f/x", syscall.ENOTDIR},
 		{"magic link", []entry{symlink("d", "/proc/self/root"+outer), file("d/canary", "x")}, "", nil},
@@ -212,6 +213,7 @@ func TestHonestOddities(t *testing.T) {
 		{"hard link twice", []entry{file("a", "a"), hardlink("b", "a"), hardlink("b", "a")}, map[string]string{"a": "a", "b": "a"}},
 		{"hard link to itself", []entry{file("a", "a"), hardlink("a", "a")}, map[string]string{"a": "a"}},
 		{"replaced folder on the way", []entry{file("d/x", "1"), file("d", ""), folderEntry("d", 0o755), file("d/x", "2")}, map[string]string{"d/x": "2"}},
+		{"folder removed through a link in it", []entry{folderEntry("a", 0o755), symlink("a/up", ".."), file("a/up/a", "a"), file("a/up/z", "z")}, map[string]string{"a/up/a": "a", "a/up/z": "z"}},
 		{"whiteout names are names", []entry{file("d/.wh.x", "w"), file("d/x", "x")}, map[string]string{"d/.wh.x": "w", "d/x": "x"}},
 		{"empty", nil, nil},
 	}
@@ -289,6 +291,18 @@ func TestMetadata(t *testing.T) {
 	n, err = unix.Getxattr(filepath.Join(s.root, "program"), "security.capability", value)
 	require.NoError(t, err)
 	require.Equal(t, cap, string(value[:n]))
+}
+
+// A folder's mode is not given to what a later entry puts in its place.
+func TestReplacedFolderKeepsItsMode(t *testing.T) {
+	s := newSandbox(t)
+	_, err := unpackTo(s.root, archive(t,
+		folderEntry("a", 0o755), folderEntry("a/x", 0o700), folderEntry("b", 0o755), folderEntry("b/x", 0o751), symlink("a", "b"),
+	))
+	require.NoError(t, err)
+	info, err := os.Stat(filepath.Join(s.root, "b", "x"))
+	require.NoError(t, err)
+	require.Equal(t, fs.FileMode(0o751), info.Mode().Perm())
 }
 
 // An old GNU sparse file of 64 MiB with one block of data at its end.
