@@ -508,13 +508,15 @@ func TestRemoveTreeAnyDepth(t *testing.T) {
 	at, err := unix.Dup(int(top.Fd()))
 	require.NoError(t, err)
 	for range 5000 {
-		require.NoError(t, unix.Mkdirat(at, "d", 0o500))
-		next, err := unix.Openat(at, "d", unix.O_PATH|unix.O_CLOEXEC, 0)
+		require.NoError(t, unix.Mkdirat(at, "d", 0o700))
+		next, err := unix.Openat(at, "d", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		require.NoError(t, err)
+		require.NoError(t, unix.Fchmod(at, 0o500)) // an image may forbid its own removal
 		require.NoError(t, unix.Close(at))
 		at = next
 	}
 	require.NoError(t, unix.Close(at))
+	require.NoError(t, os.Chmod(top.Name(), 0o700))
 	require.NoError(t, removeTree(top))
 	entries, err := os.ReadDir(top.Name())
 	require.NoError(t, err)

@@ -82,7 +82,20 @@ func newSandbox(t testing.TB) *sandbox {
 	require.NoError(t, os.Mkdir(filepath.Join(s.outer, "etc"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(s.outer, "etc", "passwd"), []byte("root"), 0o600))
 	s.before = s.outside(t)
+	t.Cleanup(func() { makeRemovable(s.root) })
 	return s
+}
+
+// makeRemovable lets an ordinary user remove folders whatever their modes are.
+// What still cannot be removed is reported by the cleanup of t.TempDir.
+func makeRemovable(dir string) {
+	_ = os.Chmod(dir, 0o700)
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.IsDir() {
+			makeRemovable(filepath.Join(dir, e.Name()))
+		}
+	}
 }
 
 // outer stands in a link's target for the folder that must not change: hostile
