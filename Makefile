@@ -106,6 +106,10 @@ lint: $(TOOLS)/golangci-lint ## the linter, and the modules in step
 fmt: $(TOOLS)/golangci-lint ## format all Go code
 	$(TOOLS)/golangci-lint fmt
 
+.PHONY: fix
+fix: $(TOOLS)/golangci-lint ## format, and mend what the linter can mend itself
+	$(TOOLS)/golangci-lint run --fix $$($(GO) list -m -f '{{.Dir}}/...')
+
 .PHONY: vuln
 vuln: $(TOOLS)/golangci-lint ## known vulnerabilities in what we use (asks vuln.go.dev)
 	for m in $(MODULES); do $(TOOLS)/govulncheck -C modules/$$m ./... || exit 1; done
@@ -125,7 +129,7 @@ cross: ## vet and link every module, tests too, for every platform
 			echo "$$p $$m"; \
 			export GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0; \
 			$(GO) vet ./modules/$$m/... && \
-			$(GO) test -c -o /dev/null ./modules/$$m/... || exit 1; \
+			$(GO) test -c -o /dev/null ./modules/$$m/... >/dev/null || exit 1; \
 		done; \
 	done
 
