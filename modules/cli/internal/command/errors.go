@@ -83,6 +83,9 @@ func (a *app) say(err error) {
 		return
 	}
 	talk := a.talk()
+	if errors.Is(err, context.Canceled) {
+		err = errInterrupted // the rest only says what was under way
+	}
 	var p *problem
 	message, mend := err.Error(), []string(nil)
 	if errors.As(err, &p) {

@@ -105,8 +105,8 @@ func (a *app) exec(ctx context.Context, name string, opts sdk.ExecOptions) error
 			err: err, mend: []string{fmt.Sprintf("%s run -d starts it; %[1]s logs %s shows why it ended", a.self(), name)},
 		}}
 	case errors.Is(err, fs.ErrNotExist):
-		if unknown := checkNames(ctx, eng, []string{name}); unknown != nil {
-			err = unknown
+		if list, listErr := eng.List(ctx); listErr == nil {
+			err = unknownComponent(name, componentNames(list))
 		}
 		return &exitError{code: codeEngine, err: err}
 	case err != nil:

@@ -107,19 +107,12 @@ func (a *app) logs(ctx context.Context, opts sdk.LogOptions) error {
 	if opts.Tail < 0 {
 		return usage("--tail %d: a number of lines is wanted", opts.Tail)
 	}
-	eng, err := a.open()
+	eng, list, err := a.openNamed(ctx, opts.Names)
 	if err != nil {
-		return err
-	}
-	if err := checkNames(ctx, eng, opts.Names); err != nil {
 		return err
 	}
 	prefixed := opts.Names
 	if len(prefixed) == 0 {
-		list, err := eng.List(ctx)
-		if err != nil {
-			return err
-		}
 		prefixed = componentNames(list)
 	} else if len(prefixed) == 1 {
 		prefixed = nil
@@ -166,20 +159,19 @@ killed. Volumes, logs and images stay.`,
 func (a *app) stop(ctx context.Context, opts sdk.StopOptions) error {
 	ctx, cancel := signal.NotifyContext(ctx, stopSignals...)
 	defer cancel()
-	eng, err := a.open()
+	eng, list, err := a.openNamed(ctx, opts.Names)
 	if err != nil {
 		return err
 	}
-	if err := checkNames(ctx, eng, opts.Names); err != nil {
+	others, err := dependents(list, opts.Names)
+	if err != nil {
 		return err
 	}
 	talk := a.talk()
-	if others, err := dependents(ctx, eng, opts.Names); err != nil {
-		return err
-	} else if others != "" {
-		talk.Line("With it stops what needs it: %s", others)
+	if len(others) > 0 {
+		talk.Line("With it stops what needs it: %s", strings.Join(others, ", "))
 	}
-	stopping := render.NewStopping(talk)
+	stopping := render.NewStopping(talk, componentNames(list))
 	opts.OnEvent = stopping.Event
 	err = eng.Stop(ctx, opts)
 	talk.Status("")
@@ -214,15 +206,8 @@ func (a *app) rm(ctx context.Context, opts sdk.RemoveOptions) error {
 	}
 	ctx, cancel := signal.NotifyContext(ctx, stopSignals...)
 	defer cancel()
-	eng, err := a.open()
+	eng, list, err := a.openNamed(ctx, opts.Names)
 	if err != nil {
-		return err
-	}
-	list, err := eng.List(ctx)
-	if err != nil {
-		return err
-	}
-	if err := checkNames(ctx, eng, opts.Names); err != nil {
 		return err
 	}
 	if name := firstRunning(list, opts.Names); name != "" && !opts.Force {
@@ -232,7 +217,7 @@ func (a *app) rm(ctx context.Context, opts sdk.RemoveOptions) error {
 		}
 	}
 	talk := a.talk()
-	removing := render.NewStopping(talk)
+	removing := render.NewStopping(talk, componentNames(list))
 	opts.OnEvent = removing.Event
 	err = eng.Remove(ctx, opts)
 	talk.Status("")
@@ -255,28 +240,23 @@ func firstRunning(list []sdk.Component, names []string) string {
 
 // dependents lists the running components that need one of the named ones and
 // are not named themselves.
-func dependents(ctx context.Context, eng *sdk.Engine, names []string) (string, error) {
-	if len(names) == 0 {
-		return "", nil
-	}
-	list, err := eng.List(ctx)
-	if err != nil {
-		return "", err
-	}
+func dependents(list []sdk.Component, names []string) ([]string, error) {
+	known := componentNames(list)
 	var edges []graph.Edge
 	running := map[string]bool{}
 	for _, c := range list {
 		running[string(c.ID)] = runs(c)
 		for _, on := range c.DependsOn {
-			edges = append(edges, graph.Edge{From: string(c.ID), To: on})
+			if slices.Contains(known, on) { // it may have been removed
+				edges = append(edges, graph.Edge{From: string(c.ID), To: on})
+			}
 		}
 	}
-	g, err := graph.New(componentNames(list), edges)
+	g, err := graph.New(known, edges)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	others := slices.DeleteFunc(g.AllDependents(names...), func(name string) bool {
+	return slices.DeleteFunc(g.AllDependents(names...), func(name string) bool {
 		return !running[name] || slices.Contains(names, name)
-	})
-	return strings.Join(others, ", "), nil
+	}), nil
 }

@@ -1,11 +1,13 @@
 package command
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -35,10 +37,10 @@ mend what is missing. It changes nothing.`,
 			missing := false
 			checks := []render.Check{}
 			for _, r := range native.Check(cmd.Context()) {
-				check := render.Check{Name: r.Name, OK: r.Err == nil, Required: r.Required}
+				check := render.Check{Name: r.Name, OK: r.Err == nil, Required: r.Required, Found: r.Found}
 				if r.Err != nil {
 					missing = missing || r.Required
-					check.Err, check.Mend = r.Err.Error(), r.Mend
+					check.Found, check.Err, check.Mend = "", oneLine(r.Err), r.Mend
 				}
 				checks = append(checks, check)
 			}
@@ -57,6 +59,28 @@ mend what is missing. It changes nothing.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "a JSON array")
 	return cmd
 }
+
+// requirements says what this machine lacks, and how to mend it; nil when it has
+// all that components need.
+func requirements(ctx context.Context) error {
+	var missing, mend []string
+	for _, r := range native.Check(ctx) {
+		if r.Required && r.Err != nil {
+			missing = append(missing, fmt.Sprintf("%s: %s", r.Name, oneLine(r.Err)))
+			mend = append(mend, r.Mend)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return &exitError{code: codeUnsupported, err: &problem{
+		err:  fmt.Errorf("components cannot run here\n%s", strings.Join(missing, "\n")),
+		mend: mend,
+	}}
+}
+
+// oneLine is an error's text in one line.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // version describes the program.
 type version struct {

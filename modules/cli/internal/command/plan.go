@@ -138,7 +138,7 @@ func (a *app) build(ctx context.Context) error {
 	rows := make([][]string, 0, len(d.Desired))
 	for _, want := range d.Desired {
 		rows = append(rows, []string{
-			"  ✔ " + want.Config.Name, diag.Escape(want.Image.Source), want.Image.Digest,
+			"  ✔ " + want.Config.Name, render.Source(want.Image.Source), want.Image.Digest,
 		})
 	}
 	if err := render.Table(a.Stdout, rows, nil); err != nil {

@@ -112,14 +112,7 @@ func dependencies(st *stack.Stack) (*graph.Graph, error) {
 }
 
 // checkNames makes sure that the project has these components.
-func checkNames(ctx context.Context, eng *sdk.Engine, names []string) error {
-	if len(names) == 0 {
-		return nil
-	}
-	list, err := eng.List(ctx)
-	if err != nil {
-		return err
-	}
+func checkNames(list []sdk.Component, names []string) error {
 	known := componentNames(list)
 	for _, name := range names {
 		if !slices.Contains(known, name) {
@@ -127,6 +120,20 @@ func checkNames(ctx context.Context, eng *sdk.Engine, names []string) error {
 		}
 	}
 	return nil
+}
+
+// openNamed opens the engine and lists what the project has; it makes sure that
+// the named components are among it.
+func (a *app) openNamed(ctx context.Context, names []string) (*sdk.Engine, []sdk.Component, error) {
+	eng, err := a.open()
+	if err != nil {
+		return nil, nil, err
+	}
+	list, err := eng.List(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return eng, list, checkNames(list, names)
 }
 
 func componentNames(list []sdk.Component) []string {

@@ -151,6 +151,13 @@ func (r *run) apply(ctx context.Context) error {
 		r.talk.Line("%s is up to date: %s, nothing to change.", name, r.running())
 		return nil
 	}
+	// Without root nothing goes; the rest of what can be missing is only looked
+	// for when something has failed, since looking takes its time.
+	if os.Geteuid() != 0 {
+		if err := requirements(ctx); err != nil {
+			return err
+		}
+	}
 	r.talk.Line("%s: %s\n", name, render.Headline(r.d.Stack))
 	err := r.eng.Apply(ctx, r.d, sdk.ApplyOptions{Rerun: r.rerun, OnEvent: r.deploy.Event})
 	r.talk.Status("")
@@ -238,10 +245,7 @@ func (r *run) follow(ctx context.Context) (map[string]container.ExitStatus, erro
 		_, exits := r.deploy.Failed()
 		return exits, err
 	}
-	var names []string
-	for _, want := range r.d.Desired {
-		names = append(names, want.Config.Name)
-	}
+	names := r.names()
 	if len(names) == 0 {
 		return nil, nil
 	}
@@ -257,9 +261,18 @@ func (r *run) follow(ctx context.Context) (map[string]container.ExitStatus, erro
 	return exits, errors.Join(err, <-shown)
 }
 
+// names are the components that the file wants.
+func (r *run) names() []string {
+	var names []string
+	for _, want := range r.d.Desired {
+		names = append(names, want.Config.Name)
+	}
+	return names
+}
+
 // stop stops everything in order, and kills it when another signal comes.
 func (r *run) stop(signals <-chan os.Signal) error {
-	stopping := render.NewStopping(r.talk)
+	stopping := render.NewStopping(r.talk, r.names())
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	stopped := make(chan error, 1)
@@ -328,7 +341,15 @@ const lastLines = 20
 
 // failed tells what failed and what to do.
 func (r *run) failed(err error, code int) error {
-	if !errors.Is(err, supervise.ErrComponent) {
+	var told *exitError
+	switch {
+	case errors.As(err, &told), errors.Is(err, context.Canceled):
+		return err
+	case !errors.Is(err, supervise.ErrComponent):
+		if lacking := requirements(context.Background()); lacking != nil {
+			r.talk.Line("%s %s", r.talk.Style.Red("error:"), diag.Escape(oneLine(err)))
+			return lacking
+		}
 		return err
 	}
 	names, _ := r.deploy.Failed()

@@ -42,7 +42,7 @@ func NewDeploy(talk *Talk, d *sdk.Deployment) *Deploy {
 	}
 	for _, want := range d.Desired {
 		r.desired[want.Config.Name] = want
-		r.sources = min(sourceWidth, max(r.sources, utf8.RuneCountInString(diag.Escape(want.Image.Source))))
+		r.sources = min(sourceWidth, max(r.sources, utf8.RuneCountInString(Source(want.Image.Source))))
 	}
 	for _, change := range d.Plan.Changes {
 		r.names = max(r.names, utf8.RuneCountInString(change.Name))
@@ -112,7 +112,7 @@ func (r *Deploy) ready(e supervise.Event) {
 	}
 	text := fmt.Sprintf("%s  %s  %s  %s",
 		r.talk.Style.Green(pad(word, len("completed"))), pad(Elapsed(e.Elapsed), len("0.0 s")),
-		pad(Crop(diag.Escape(want.Image.Source), sourceWidth), r.sources), r.talk.Style.Dim(Digest(want.Image.Digest)))
+		pad(Crop(Source(want.Image.Source), sourceWidth), r.sources), r.talk.Style.Dim(Digest(want.Image.Digest)))
 	if len(want.DependsOn) > 0 {
 		text += "  → " + strings.Join(want.DependsOn, ", ")
 	}
@@ -182,15 +182,22 @@ func (r *Deploy) Summary() {
 
 // Stopping tells a person how stopping or removing goes.
 type Stopping struct {
-	talk *Talk
+	talk  *Talk
+	width int // of the names
 
 	mu    sync.Mutex
 	names []string // being stopped
 	count int
 }
 
-// NewStopping returns a Stopping that writes to talk.
-func NewStopping(talk *Talk) *Stopping { return &Stopping{talk: talk} }
+// NewStopping returns a Stopping of components with these names.
+func NewStopping(talk *Talk, names []string) *Stopping {
+	s := &Stopping{talk: talk}
+	for _, name := range names {
+		s.width = max(s.width, utf8.RuneCountInString(name))
+	}
+	return s
+}
 
 // Event takes the next event.
 func (s *Stopping) Event(e supervise.Event) {
@@ -203,10 +210,10 @@ func (s *Stopping) Event(e supervise.Event) {
 	case supervise.EventStopped:
 		s.names = slices.DeleteFunc(s.names, func(n string) bool { return n == name })
 		s.count++
-		s.talk.Line("  %s %s  stopped  %s", s.talk.Style.Green("✔"), name, s.talk.Style.Dim(Elapsed(e.Elapsed)))
+		s.talk.Line("  %s %s  stopped  %s", s.talk.Style.Green("✔"), pad(name, s.width), s.talk.Style.Dim(Elapsed(e.Elapsed)))
 	case supervise.EventRemoved:
 		s.count++
-		s.talk.Line("  %s %s  removed", s.talk.Style.Green("-"), name)
+		s.talk.Line("  %s %s  removed", s.talk.Style.Green("-"), pad(name, s.width))
 	}
 	if len(s.names) == 0 {
 		s.talk.Status("")

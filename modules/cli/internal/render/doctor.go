@@ -12,6 +12,7 @@ type Check struct {
 	Name     string `json:"name"`
 	OK       bool   `json:"ok"`
 	Required bool   `json:"required"` // nothing runs without it
+	Found    string `json:"found,omitempty"`
 	Err      string `json:"error,omitempty"`
 	Mend     string `json:"mend,omitempty"`
 }
@@ -22,7 +23,7 @@ func Checks(w io.Writer, checks []Check, style Style) error {
 	missing := 0
 	for _, c := range checks {
 		if c.OK {
-			out.WriteString("  " + style.Green("✔") + " " + c.Name + "\n")
+			out.WriteString("  " + style.Green("✔") + " " + strings.TrimRight(c.Name+"  "+style.Dim(diag.Escape(c.Found)), " ") + "\n")
 			continue
 		}
 		symbol := style.Yellow("!")

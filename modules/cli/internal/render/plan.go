@@ -65,7 +65,7 @@ func writeChanges(out *strings.Builder, d *sdk.Deployment, style Style) {
 	sources := 0
 	for _, want := range d.Desired {
 		images[want.Config.Name] = want.Image
-		sources = max(sources, utf8.RuneCountInString(diag.Escape(want.Image.Source)))
+		sources = max(sources, utf8.RuneCountInString(Source(want.Image.Source)))
 	}
 	names := 0
 	for _, c := range d.Plan.Changes {
@@ -108,7 +108,7 @@ func paintAction(style Style, a plan.Action, text string) string {
 // reasonLines are what stands beside a change.
 func reasonLines(c plan.Change, img state.Image, sources int) []string {
 	if c.Action == plan.Create {
-		return []string{strings.TrimRight(pad(diag.Escape(img.Source), sources)+"   "+Digest(img.Digest), " ")}
+		return []string{strings.TrimRight(pad(Source(img.Source), sources)+"   "+Digest(img.Digest), " ")}
 	}
 	width := 0
 	for _, r := range c.Reasons {

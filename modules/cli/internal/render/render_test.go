@@ -59,7 +59,7 @@ func guestbook() *sdk.Deployment {
 				{Address: "::", HostPort: 53, Component: "store", Port: 53, Protocol: "udp"},
 			},
 		},
-		Desired: []plan.Desired{store, migrate, want("web", "tar://./images/web.tar", digestB, "store", "migrate")},
+		Desired: []plan.Desired{store, migrate, want("web", "tar://./images/web.tar@"+digestB, digestB, "store", "migrate")},
 		Plan: &plan.Plan{Changes: []plan.Change{
 			{Name: "migrate", Action: plan.Create}, {Name: "store", Action: plan.Create}, {Name: "web", Action: plan.Create},
 		}},
@@ -163,7 +163,7 @@ func TestGolden(t *testing.T) {
 			return nil
 		},
 		"stopping": func(w io.Writer, style render.Style) error {
-			s := render.NewStopping(render.NewTalk(w, style, nil))
+			s := render.NewStopping(render.NewTalk(w, style, nil), []string{"web", "store"})
 			for _, e := range []supervise.Event{
 				{Component: "web", Type: supervise.EventStopping},
 				{Component: "web", Type: supervise.EventExited, Text: "stopped"},
@@ -185,7 +185,7 @@ func TestGolden(t *testing.T) {
 		},
 		"doctor": func(w io.Writer, style render.Style) error {
 			return render.Checks(w, []render.Check{
-				{Name: "kernel", OK: true},
+				{Name: "kernel", OK: true, Found: "6.1"},
 				{Name: "root", Err: "user 1000", Mend: "sudo ctst …", Required: true},
 				{Name: "memory controller", Err: "cgroup v1", Mend: "boot with v2"},
 			}, style)

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/containust/containust/modules/lang/diag"
 )
 
 // Count returns a number with its noun, in the plural where it belongs.
@@ -53,6 +55,13 @@ func Age(d time.Duration) string {
 		return fmt.Sprintf("%d h", int(d.Hours()))
 	}
 	return fmt.Sprintf("%d d", int(d.Hours()/24))
+}
+
+// Source is an image's source without its pin, escaped: the digest that it has
+// stands beside it.
+func Source(uri string) string {
+	uri, _, _ = strings.Cut(uri, "@sha256:")
+	return diag.Escape(uri)
 }
 
 // Digest shortens a digest to what tells it from others.
