@@ -189,7 +189,7 @@ func desire(st *stack.Stack, c *stack.Component, img store.Image) (plan.Desired,
 
 	d := plan.Desired{Config: cfg, Shown: cfg, Image: state.Image{Source: c.Image, Digest: img.Digest.String()}}
 	d.DependsOn = dependencies(st, c.Name)
-	d.Config.Env, d.Shown.Env = environment(img.Config.Env, c.Env)
+	d.Config.Env, d.Shown.Env = environment(img.Config.Env, c)
 	var problem *diag.Diagnostic
 	d.Config.Files, d.Shown.Files, problem = files(c)
 	return d, problem, nil
@@ -206,17 +206,23 @@ func first(values ...string) string {
 
 // environment returns the image's variables with the component's over them: as
 // they are, and as they may be shown.
-func environment(base []string, vars []stack.EnvVar) (real, shown []string) {
+func environment(base []string, c *stack.Component) (real, shown []string) {
 	set := map[string]bool{}
-	for _, v := range vars {
+	for _, v := range c.Env {
 		set[v.Name] = true
+	}
+	for _, name := range c.EnvUnset {
+		set[name] = true
+	}
+	if c.EnvClear {
+		base = nil
 	}
 	for _, kv := range base {
 		if name, _, _ := strings.Cut(kv, "="); !set[name] {
 			real, shown = append(real, kv), append(shown, kv)
 		}
 	}
-	for _, v := range vars {
+	for _, v := range c.Env {
 		real = append(real, v.Name+"="+v.Value.Value)
 		shown = append(shown, v.Name+"="+v.Value.Shown)
 	}

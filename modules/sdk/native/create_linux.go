@@ -66,7 +66,12 @@ func (b *Backend) Create(ctx context.Context, cfg container.Config) (_ container
 	if cfg.Network.Mode == container.NetworkProject {
 		b.net.changed()
 		if len(cfg.Network.Expose) > 0 {
-			if err := b.net.enforce(ctx, b.configs); err != nil {
+			err := b.net.enforce(ctx, b.configs)
+			var taken *network.PortInUseError
+			if errors.As(err, &taken) {
+				return "", taken // it says everything; who found it does not matter
+			}
+			if err != nil {
 				return "", err
 			}
 		}
