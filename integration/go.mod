@@ -6,14 +6,12 @@ go 1.26.0
 tool github.com/containust/containust/modules/cli/cmd/ctst
 
 require (
-	github.com/containust/containust/modules/cli v0.1.0
+	github.com/containust/containust/modules/cli v0.1.0 // indirect
 	github.com/containust/containust/modules/core v0.1.0
-	github.com/containust/containust/modules/graph v0.1.0
-	github.com/containust/containust/modules/lang v0.1.0
-	github.com/containust/containust/modules/observe v0.1.0
-	github.com/containust/containust/modules/sdk v0.1.0
-	github.com/containust/containust/modules/storage v0.1.0
-	github.com/containust/containust/modules/vm v0.1.0
+	github.com/containust/containust/modules/graph v0.1.0 // indirect
+	github.com/containust/containust/modules/lang v0.1.0 // indirect
+	github.com/containust/containust/modules/sdk v0.1.0 // indirect
+	github.com/containust/containust/modules/storage v0.1.0 // indirect
 )
 
 require github.com/rogpeppe/go-internal v1.16.0
