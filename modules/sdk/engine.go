@@ -215,13 +215,17 @@ func (e *Engine) Wait(ctx context.Context, names []string, onEvent func(supervis
 	if err := known(st, names); err != nil {
 		return nil, err
 	}
-	exits, err := map[string]container.ExitStatus{}, fs.ErrNotExist
 	if e.client.Running() {
-		exits, err = e.client.Wait(ctx, supervise.WaitRequest{Names: names}, onEvent)
+		exits, err := e.client.Wait(ctx, supervise.WaitRequest{Names: names}, onEvent)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return exits, err
 		}
+		// It ended just now, and with it everything: the state says how.
+		if st, err = e.store.Load(); err != nil {
+			return nil, err
+		}
 	}
+	exits := map[string]container.ExitStatus{}
 	for name, c := range st.Components {
 		if c.Exit != nil {
 			exits[name] = *c.Exit

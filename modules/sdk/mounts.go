@@ -9,9 +9,6 @@ import (
 	"github.com/containust/containust/modules/lang/stack"
 )
 
-// secretMode is the mode of files that hold secrets.
-const secretMode = 0o400
-
 // mounts adds a component's volumes and memory file systems.
 func mounts(cfg *container.Config, c *stack.Component) *diag.Diagnostic {
 	for _, v := range c.Volumes {

@@ -58,10 +58,7 @@ func (e *Engine) Plan(ctx context.Context, opts PlanOptions) (*Deployment, error
 			problems = append(problems, *problem)
 			continue
 		}
-		desired, problem, err := desire(st, c, img)
-		if err != nil {
-			return nil, err
-		}
+		desired, problem := desire(st, c, img)
 		if problem != nil {
 			problems = append(problems, *problem)
 			continue
@@ -152,7 +149,7 @@ func trimPin(uri string) string {
 }
 
 // desire makes the specification of a component that has its image.
-func desire(st *stack.Stack, c *stack.Component, img store.Image) (plan.Desired, *diag.Diagnostic, error) {
+func desire(st *stack.Stack, c *stack.Component, img store.Image) (plan.Desired, *diag.Diagnostic) {
 	cfg := container.Config{
 		Name: c.Name, Hostname: c.Hostname, WorkDir: first(c.WorkDir, img.Config.WorkDir), User: first(c.User, img.Config.User),
 		ReadOnly: c.ReadOnly, Capabilities: c.Capabilities, Seccomp: c.Seccomp, Devices: c.Devices,
@@ -174,16 +171,16 @@ func desire(st *stack.Stack, c *stack.Component, img store.Image) (plan.Desired,
 			Code: NoCommand, Severity: diag.Error, Range: c.Range,
 			Summary: fmt.Sprintf("nothing says what %s is to run", c.Name),
 			Detail:  `its image has no command of its own: write command = ["/path/in/image", "argument"]`,
-		}, nil
+		}
 	}
 	for _, l := range img.Layers {
 		cfg.Layers = append(cfg.Layers, container.Layer{Digest: l.DiffID.String(), Path: l.Path})
 	}
 	if problem := unsupported(c); problem != nil {
-		return plan.Desired{}, problem, nil
+		return plan.Desired{}, problem
 	}
 	if problem := mounts(&cfg, c); problem != nil {
-		return plan.Desired{}, problem, nil
+		return plan.Desired{}, problem
 	}
 	links(&cfg, st)
 
@@ -192,7 +189,7 @@ func desire(st *stack.Stack, c *stack.Component, img store.Image) (plan.Desired,
 	d.Config.Env, d.Shown.Env = environment(img.Config.Env, c)
 	var problem *diag.Diagnostic
 	d.Config.Files, d.Shown.Files, problem = files(c)
-	return d, problem, nil
+	return d, problem
 }
 
 func first(values ...string) string {

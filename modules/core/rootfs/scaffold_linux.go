@@ -175,7 +175,7 @@ func (b *builder) readLink(p string) (string, error) {
 	defer f.Close()
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(int(f.Fd()), "", buf)
-	if err == unix.ENOENT || err == unix.EINVAL { // no link
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) { // no link
 		return "", nil
 	}
 	return string(buf[:max(n, 0)]), err

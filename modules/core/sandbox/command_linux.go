@@ -113,12 +113,16 @@ func (t *table) streams(c *Command, null arg) {
 	t.call("close all other files", unix.SYS_CLOSE_RANGE, number(3), number(^uint32(0)), number(unix.CLOSE_RANGE_CLOEXEC))
 }
 
+// lastSignal is the kernel's _NSIG. The real-time signals that C libraries keep
+// to themselves may have been ignored by a caller's caller too.
+const lastSignal = 64
+
 // signals undoes what the process inherits: signals that the caller ignores,
 // as under nohup(1), and those that were blocked for the clone.
 func (t *table) signals() {
 	const name = "reset signals"
 	action := t.bytes(strings.Repeat("\x00", 32)) // struct sigaction: SIG_DFL
-	for sig := unix.Signal(1); sig < 32; sig++ {
+	for sig := unix.Signal(1); sig <= lastSignal; sig++ {
 		if sig != unix.SIGKILL && sig != unix.SIGSTOP {
 			t.call(name, unix.SYS_RT_SIGACTION, number(sig), action, number(0), number(8))
 		}

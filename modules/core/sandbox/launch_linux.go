@@ -303,7 +303,7 @@ func reap(kind, id int) error {
 // ignoringEINTR repeats a call that a signal interrupted.
 func ignoringEINTR(call func() error) error {
 	for {
-		if err := call(); err != unix.EINTR {
+		if err := call(); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}

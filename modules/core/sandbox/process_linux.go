@@ -167,7 +167,7 @@ func exitOf(pidfd, pid int) (*container.ExitStatus, error) {
 		return &container.ExitStatus{Code: int(info.status)}, nil
 	case err == nil:
 		return &container.ExitStatus{Code: 128 + int(info.status), Signal: int(info.status)}, nil
-	case err != unix.ECHILD && err != unix.EAGAIN:
+	case !errors.Is(err, unix.ECHILD) && !errors.Is(err, unix.EAGAIN):
 		return nil, err
 	}
 
@@ -229,7 +229,7 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	control := conn.Control(func(fd uintptr) {
 		err = unix.PidfdSendSignal(int(fd), sig, nil, 0)
 	})
-	if err == unix.ESRCH {
+	if errors.Is(err, unix.ESRCH) {
 		err = os.ErrProcessDone
 	}
 	if err := cmp.Or(p.failed(control), err); err != nil {

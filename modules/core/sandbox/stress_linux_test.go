@@ -172,8 +172,8 @@ func TestCancelBlockedLaunch(t *testing.T) {
 
 // Signals that the caller ignores, as below nohup, are not ignored inside.
 func TestIgnoredSignals(t *testing.T) {
-	signal.Ignore(syscall.SIGHUP, syscall.SIGUSR1)
-	defer signal.Reset(syscall.SIGHUP, syscall.SIGUSR1)
+	signal.Ignore(syscall.SIGHUP, syscall.SIGUSR1, syscall.Signal(64))
+	defer signal.Reset(syscall.SIGHUP, syscall.SIGUSR1, syscall.Signal(64))
 	r := observe(t, spec(t, image(t), "probe"))
 	require.Equal(t, "0000000000000000", r.Status["SigIgn"])
 }

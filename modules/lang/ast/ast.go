@@ -222,7 +222,7 @@ func (s *Connect) Span() token.Range { return s.Range }
 func (s *Expose) Span() token.Range { return s.Range }
 
 // Span returns the value's range.
-func (v *String) Span() token.Range { return v.Range }
+func (s *String) Span() token.Range { return s.Range }
 
 // Span returns the value's range.
 func (v *Number) Span() token.Range { return v.Range }

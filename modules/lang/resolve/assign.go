@@ -57,8 +57,8 @@ func (r *resolver) assign(inst *instance) {
 			c.ConnectionString = text
 		}
 	}
-	r.mounts(inst, c)
-	r.combinations(inst, c)
+	r.mounts(c)
+	r.combinations(c)
 }
 
 // unsetImage takes away what the image brings.

@@ -49,8 +49,10 @@ func (r *resolver) eval(v ast.Value, sc *scope) value {
 
 // tooMuch stops a file whose copies multiply.
 func (r *resolver) tooMuch() {
-	r.add(diag.Diagnostic{Code: diag.TooLarge, Summary: "the file describes too much: its copies and references multiply",
-		Range: token.Range{File: r.root.name, Start: token.Pos{Line: 1, Column: 1}, End: token.Pos{Line: 1, Column: 1}}})
+	r.add(diag.Diagnostic{
+		Code: diag.TooLarge, Summary: "the file describes too much: its copies and references multiply",
+		Range: token.Range{File: r.root.name, Start: token.Pos{Line: 1, Column: 1}, End: token.Pos{Line: 1, Column: 1}},
+	})
 }
 
 // entriesOf returns the entries of a literal map, each key once.

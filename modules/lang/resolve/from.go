@@ -200,8 +200,10 @@ func (r *resolver) bind(d *definition, sc *scope) map[string]*binding {
 	params := map[string]*binding{}
 	var names []string
 	for _, p := range base.params {
-		params[p.node.Name.Name] = &binding{param: p, expr: p.node.Default,
-			scope: &scope{unit: base.unit, check: sc.check, letIndex: -1, defaults: true}}
+		params[p.node.Name.Name] = &binding{
+			param: p, expr: p.node.Default,
+			scope: &scope{unit: base.unit, check: sc.check, letIndex: -1, defaults: true},
+		}
 		names = append(names, p.node.Name.Name)
 	}
 	given := map[string]token.Range{}

@@ -133,15 +133,14 @@ func imageName(uri string) string {
 }
 
 // mounts fills in the folders in memory, and reports two mounts on one path.
-func (r *resolver) mounts(inst *instance, c *stack.Component) {
+func (r *resolver) mounts(c *stack.Component) {
 	taken := map[string]token.Range{}
-	claim := func(target string, rng token.Range) bool {
+	claim := func(target string, rng token.Range) {
 		if first, ok := taken[target]; ok {
 			r.report(diag.MountCollision, rng, fmt.Sprintf("two mounts on %s", target), "one mount a path", "", diag.Related{Label: "the other", Range: first})
-			return false
+			return
 		}
 		taken[target] = rng
-		return true
 	}
 	for _, v := range c.Volumes {
 		claim(v.Target, v.Range)
@@ -163,7 +162,7 @@ func (r *resolver) mounts(inst *instance, c *stack.Component) {
 }
 
 // combinations reports properties that contradict each other.
-func (r *resolver) combinations(inst *instance, c *stack.Component) {
+func (r *resolver) combinations(c *stack.Component) {
 	if c.Job && (c.Restart.Policy == "always" || c.Restart.Policy == "unless-stopped") {
 		r.report(diag.Combination, c.Where["restart"], fmt.Sprintf("a job cannot have restart = %q", c.Restart.Policy), `a job has "never" or "on-failure"`, "", diag.Related{Label: "it is a job", Range: c.Where["job"]})
 	}

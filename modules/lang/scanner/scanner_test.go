@@ -74,8 +74,10 @@ func TestScan(t *testing.T) {
 		{name: "strings", src: `"" "a b"`, want: `"" "a b"`},
 		{name: "escapes", src: `"\"\\\n\r\t\$\u{41}\u{1F600}"`, want: "\"\"\\\n\r\t$A😀\""},
 		{name: "unknown escape", src: `"\d"`, want: `""`, codes: []diag.Code{diag.BadEscape}},
-		{name: "code points", src: `"\u41 \u{} \u{1234567} \u{d800} \u{110000}"`, want: `"41 {} {1234567}  "`,
-			codes: []diag.Code{diag.BadEscape, diag.BadEscape, diag.BadEscape, diag.BadEscape, diag.BadEscape}},
+		{
+			name: "code points", src: `"\u41 \u{} \u{1234567} \u{d800} \u{110000}"`, want: `"41 {} {1234567}  "`,
+			codes: []diag.Code{diag.BadEscape, diag.BadEscape, diag.BadEscape, diag.BadEscape, diag.BadEscape},
+		},
 		{name: "nul", src: "\"a\x00b\" \"\\u{0}\"", want: `"ab" ""`, codes: []diag.Code{diag.NulCharacter, diag.NulCharacter}},
 		{name: "open string", src: "\"abc\nd", want: "? d", codes: []diag.Code{diag.UnclosedString}},
 		{name: "interpolation", src: `"a${env.X:-b c}d"`, want: `"a<env.X:-b c>d"`},

@@ -14,8 +14,10 @@ var schemes = []string{"file", "tar", "image", "oci", "https"}
 
 // CheckImage checks the URI of an image.
 func CheckImage(s string) *Problem {
-	bad := &Problem{Code: diag.BadSource, Summary: fmt.Sprintf("%q is not the URI of an image", s),
-		Detail: "Images are file://dir, tar://archive, image://name, oci://registry/name:tag or https://….tar."}
+	bad := &Problem{
+		Code: diag.BadSource, Summary: fmt.Sprintf("%q is not the URI of an image", s),
+		Detail: "Images are file://dir, tar://archive, image://name, oci://registry/name:tag or https://….tar.",
+	}
 	scheme, rest, found := strings.Cut(s, "://")
 	if !found {
 		bad.Suggestion = meantScheme(s)
@@ -76,8 +78,10 @@ func enum(values ...string) *Type {
 		if slices.Contains(values, s) {
 			return nil
 		}
-		p := &Problem{Code: diag.NotOneOf, Summary: fmt.Sprintf("%q is not one of the values", s),
-			Detail: "The values are " + quotedList(values) + "."}
+		p := &Problem{
+			Code: diag.NotOneOf, Summary: fmt.Sprintf("%q is not one of the values", s),
+			Detail: "The values are " + quotedList(values) + ".",
+		}
 		if near := diag.Nearest(s, values); near != "" {
 			p.Suggestion = fmt.Sprintf("did you mean %q?", near)
 		}
@@ -104,8 +108,10 @@ func checkAbsolute(s string) *Problem {
 	if strings.HasPrefix(s, "/") && strings.IndexByte(s, 0) < 0 {
 		return nil
 	}
-	return &Problem{Code: diag.BadPath, Summary: fmt.Sprintf("%q is not an absolute path", s),
-		Suggestion: fmt.Sprintf("write %q", "/"+strings.TrimPrefix(s, "./")), Detail: "Paths inside a component start with /."}
+	return &Problem{
+		Code: diag.BadPath, Summary: fmt.Sprintf("%q is not an absolute path", s),
+		Suggestion: fmt.Sprintf("write %q", "/"+strings.TrimPrefix(s, "./")), Detail: "Paths inside a component start with /.",
+	}
 }
 
 // CheckTarget checks the path of a file inside a component.
@@ -122,8 +128,10 @@ func CheckTarget(s string) *Problem {
 // CheckVariable checks the name of an environment variable.
 func CheckVariable(s string) *Problem {
 	if s == "" || strings.ContainsAny(s, "=\x00 \t\n") {
-		return &Problem{Code: diag.BadVariableName, Summary: fmt.Sprintf("%q is not a name of an environment variable", s),
-			Detail: "Names have letters, digits and _, and no = or blank."}
+		return &Problem{
+			Code: diag.BadVariableName, Summary: fmt.Sprintf("%q is not a name of an environment variable", s),
+			Detail: "Names have letters, digits and _, and no = or blank.",
+		}
 	}
 	return nil
 }
@@ -205,8 +213,10 @@ func checkHTTP(s string) *Problem {
 // checkEgress checks [tcp:|udp:]target[:port], where the target is an address,
 // a network or a name.
 func checkEgress(s string) *Problem {
-	bad := &Problem{Code: diag.BadText, Summary: fmt.Sprintf("%q is not a target", s),
-		Detail: `Targets are "tcp:10.0.0.0/8:443", "example.org:443" or "192.168.1.7"; IPv6 stands in brackets.`}
+	bad := &Problem{
+		Code: diag.BadText, Summary: fmt.Sprintf("%q is not a target", s),
+		Detail: `Targets are "tcp:10.0.0.0/8:443", "example.org:443" or "192.168.1.7"; IPv6 stands in brackets.`,
+	}
 	rest := s
 	for _, protocol := range []string{"tcp:", "udp:"} {
 		rest = strings.TrimPrefix(rest, protocol)

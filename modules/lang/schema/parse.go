@@ -26,8 +26,10 @@ func ParseSize(s string) (int64, *Problem) {
 		end++
 	}
 	digits, unit := s[:end], s[end:]
-	bad := &Problem{Code: diag.BadSize, Summary: fmt.Sprintf("%q is not a size", s), Suggestion: `write a number with its unit, such as "256MiB"`,
-		Detail: "Units: KB, MB, GB (decimal), KiB, MiB, GiB (binary; K, M and G are short for them), or none for bytes."}
+	bad := &Problem{
+		Code: diag.BadSize, Summary: fmt.Sprintf("%q is not a size", s), Suggestion: `write a number with its unit, such as "256MiB"`,
+		Detail: "Units: KB, MB, GB (decimal), KiB, MiB, GiB (binary; K, M and G are short for them), or none for bytes.",
+	}
 	if mended, ok := meantUnit(unit); ok && digits != "" {
 		bad.Suggestion = fmt.Sprintf("write %q", digits+mended)
 	}
@@ -76,8 +78,10 @@ func ParseDuration(s string) (time.Duration, *Problem) {
 	if err == nil && d >= 0 && s != "0" {
 		return d, nil
 	}
-	p := &Problem{Code: diag.BadDuration, Summary: fmt.Sprintf("%q is not a duration", s), Suggestion: `write a number with its unit, such as "10s"`,
-		Detail: `Units: ms, s, m, h; also together: "1m30s".`}
+	p := &Problem{
+		Code: diag.BadDuration, Summary: fmt.Sprintf("%q is not a duration", s), Suggestion: `write a number with its unit, such as "10s"`,
+		Detail: `Units: ms, s, m, h; also together: "1m30s".`,
+	}
 	if _, err := strconv.Atoi(s); err == nil {
 		p.Suggestion = fmt.Sprintf("write %q for seconds", s+"s")
 	}
@@ -106,11 +110,15 @@ func ParsePort(s string) (Port, *Problem) {
 	case ok && strings.EqualFold(protocol, "udp"), ok && strings.EqualFold(protocol, "tcp"):
 		return Port{}, &Problem{Code: diag.BadPort, Summary: fmt.Sprintf("%q is not a port", s), Suggestion: fmt.Sprintf("write %q", digits+"/"+strings.ToLower(protocol))}
 	case strings.Contains(s, ":"):
-		return Port{}, &Problem{Code: diag.BadPort, Summary: fmt.Sprintf("%q is not a port", s), Suggestion: "only the port inside stands here",
-			Detail: "A host port is given by EXPOSE host:container TO name."}
+		return Port{}, &Problem{
+			Code: diag.BadPort, Summary: fmt.Sprintf("%q is not a port", s), Suggestion: "only the port inside stands here",
+			Detail: "A host port is given by EXPOSE host:container TO name.",
+		}
 	}
-	return Port{}, &Problem{Code: diag.BadPort, Summary: fmt.Sprintf("%q is not a port", s), Suggestion: "a port is 1 to 65535",
-		Detail: `Write 8080, or with the protocol "53/udp".`}
+	return Port{}, &Problem{
+		Code: diag.BadPort, Summary: fmt.Sprintf("%q is not a port", s), Suggestion: "a port is 1 to 65535",
+		Detail: `Write 8080, or with the protocol "53/udp".`,
+	}
 }
 
 func portNumber(s string) (uint16, bool) {
@@ -132,8 +140,10 @@ type Volume struct {
 // ParseVolume reads name:/path[:ro], ./host:/path[:ro] or /host:/path[:ro].
 func ParseVolume(s string) (Volume, *Problem) {
 	bad := func(summary, suggestion string) (Volume, *Problem) {
-		return Volume{}, &Problem{Code: diag.BadVolume, Summary: summary, Suggestion: suggestion,
-			Detail: `A volume is "name:/path", "./host:/path" or "/host:/path", each with an optional ":ro".`}
+		return Volume{}, &Problem{
+			Code: diag.BadVolume, Summary: summary, Suggestion: suggestion,
+			Detail: `A volume is "name:/path", "./host:/path" or "/host:/path", each with an optional ":ro".`,
+		}
 	}
 	parts := strings.Split(s, ":")
 	v := Volume{}
@@ -225,8 +235,10 @@ type Restart struct {
 func ParseRestart(s string) (Restart, *Problem) {
 	policies := []string{"never", "on-failure", "always", "unless-stopped"}
 	policy, count, found := strings.Cut(s, ":")
-	bad := &Problem{Code: diag.NotOneOf, Summary: fmt.Sprintf("%q is not a restart policy", s),
-		Detail: `The policies are "never", "on-failure", "on-failure:5", "always" and "unless-stopped".`}
+	bad := &Problem{
+		Code: diag.NotOneOf, Summary: fmt.Sprintf("%q is not a restart policy", s),
+		Detail: `The policies are "never", "on-failure", "on-failure:5", "always" and "unless-stopped".`,
+	}
 	r := Restart{Policy: policy}
 	if found {
 		n, err := strconv.ParseUint(count, 10, 31)

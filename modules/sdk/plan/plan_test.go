@@ -57,10 +57,14 @@ func TestMake(t *testing.T) {
 		"gone":      {nil, have(want(nil)), plan.Change{Action: plan.Remove, Reasons: []plan.Reason{{Text: "no longer in the file"}}}},
 		"not alive": {[]plan.Desired{exited}, exitedState, plan.Change{Action: plan.Start, Reasons: []plan.Reason{{Text: "exited: exited with code 3"}}}},
 		"job done":  {[]plan.Desired{done}, doneState, plan.Change{Action: plan.Keep}},
-		"job failed": {[]plan.Desired{failed}, failedState,
-			plan.Change{Action: plan.Start, Reasons: []plan.Reason{{Text: "failed: exited with code 3"}}}},
+		"job failed": {
+			[]plan.Desired{failed},
+			failedState,
+			plan.Change{Action: plan.Start, Reasons: []plan.Reason{{Text: "failed: exited with code 3"}}},
+		},
 		"environment": {
-			[]plan.Desired{want(func(d *plan.Desired) { d.Config.Env = []string{"LOG_LEVEL=debug", "NEW=1"} })}, have(want(nil)),
+			[]plan.Desired{want(func(d *plan.Desired) { d.Config.Env = []string{"LOG_LEVEL=debug", "NEW=1"} })},
+			have(want(nil)),
 			plan.Change{Action: plan.Replace, Reasons: []plan.Reason{
 				{Property: "env.LOG_LEVEL", Old: `"info"`, New: `"debug"`}, {Property: "env.NEW", New: `"1"`},
 			}},
@@ -68,11 +72,13 @@ func TestMake(t *testing.T) {
 		"image": {
 			[]plan.Desired{want(func(d *plan.Desired) {
 				d.Image.Digest = "sha256:2"
-			})}, have(want(nil)),
+			})},
+			have(want(nil)),
 			plan.Change{Action: plan.Replace, Reasons: []plan.Reason{{Property: "image", Old: "sha256:1", New: "sha256:2"}}},
 		},
 		"restart policy": {
-			[]plan.Desired{want(func(d *plan.Desired) { d.Config.Restart.Policy = container.RestartAlways })}, have(want(nil)),
+			[]plan.Desired{want(func(d *plan.Desired) { d.Config.Restart.Policy = container.RestartAlways })},
+			have(want(nil)),
 			plan.Change{Action: plan.Update, Reasons: []plan.Reason{{Property: "restart.policy", New: `"always"`}}},
 		},
 		"secret": {[]plan.Desired{secret}, oldSecret, plan.Change{Action: plan.Replace, Reasons: []plan.Reason{{Text: "a secret changed"}}}},

@@ -14,8 +14,9 @@ import (
 	"github.com/containust/containust/modules/sdk/state"
 )
 
-// parallelStarts bounds how many containers are being started at once. Starting
-// is mostly waiting for the kernel, so more than one a processor.
+// parallelStarts bounds how many containers are being launched at once, not how
+// many may be waited for. Launching is mostly waiting for the kernel, so more
+// than one a processor.
 const parallelStarts = 8
 
 // settleTime is how long a component without a health check must have lived
@@ -39,7 +40,7 @@ func (s *Supervisor) Apply(ctx context.Context, req ApplyRequest, emit func(Even
 	s.mu.Unlock()
 	defer s.watch(emit)()
 
-	a := &application{Supervisor: s, req: req, plan: plan.Make(s.key, req.Desired, s.State())}
+	a := &application{Supervisor: s, req: req, slots: make(chan struct{}, parallelStarts), plan: plan.Make(s.key, req.Desired, s.State())}
 	if err := a.prepare(); err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ type application struct {
 	req    ApplyRequest
 	plan   *plan.Plan
 	wanted *graph.Graph
-	since  map[string]time.Time // when each component's turn came
+	slots  chan struct{} // holds a token for each launch that goes on
 }
 
 // prepare orders what is wanted.
@@ -193,7 +194,10 @@ func (a *application) startOne(ctx context.Context, name string) error {
 		if kept := a.release(name); kept != nil {
 			<-kept // it was about to be restarted by its policy
 		}
-		if err := a.launch(ctx, name); err != nil {
+		a.slots <- struct{}{}
+		err := a.launch(ctx, name)
+		<-a.slots
+		if err != nil {
 			if ctx.Err() == nil {
 				a.fail(name, err.Error())
 			}

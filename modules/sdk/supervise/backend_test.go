@@ -36,11 +36,10 @@ type script struct {
 }
 
 type process struct {
-	cfg    container.Config
-	lives  int
-	exit   *container.ExitStatus
-	ended  chan struct{} // nil while it does not run
-	waiter chan struct{}
+	cfg   container.Config
+	lives int
+	exit  *container.ExitStatus
+	ended chan struct{} // nil while it does not run
 }
 
 func newMachine(scripts map[string]script) *machine {

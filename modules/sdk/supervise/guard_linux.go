@@ -61,7 +61,8 @@ func Guard(ctx context.Context, opts GuardOptions) (err error) {
 	// Catching, unlike ignoring, is not inherited by what we start.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT)
 
-	for backoff := newBackoff(); ; {
+	first := true
+	for backoff := newBackoff(); ; first = false {
 		began := time.Now()
 		pid, err := startSupervisor(opts)
 		if err != nil {
@@ -74,6 +75,9 @@ func Guard(ctx context.Context, opts GuardOptions) (err error) {
 		}
 		if status.Exited() && status.ExitStatus() == 0 {
 			return errors.Join(removePID(opts.StateDir, "guardian"), removeExits(opts.StateDir))
+		}
+		if first && status.Exited() && time.Since(began) < startTime {
+			return fmt.Errorf("the supervisor could not start: it exited with code %d", status.ExitStatus())
 		}
 		backoff.ran(time.Since(began))
 		opts.Logger.Error("supervisor ended", "status", uint32(status))

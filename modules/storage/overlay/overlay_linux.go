@@ -38,7 +38,7 @@ func Mount(ctx context.Context, spec Spec) (*os.File, error) {
 		// An older kernel does not know the form of the layers. Any other
 		// refusal would be the same in another form.
 		var e *Error
-		if !errors.As(err, &e) || e.Option != "lowerdir" || e.Err != unix.EINVAL {
+		if !errors.As(err, &e) || e.Option != "lowerdir" || !errors.Is(e.Err, unix.EINVAL) {
 			break
 		}
 	}
@@ -224,10 +224,10 @@ func (c *config) messages() string {
 func (c *config) failCreate(spec Spec, err error) error {
 	e := &Error{Op: "fsconfig create", Message: c.messages(), Err: err}
 	switch {
-	case err == unix.EINVAL && spec.Upper != "":
+	case errors.Is(err, unix.EINVAL) && spec.Upper != "":
 		e.Option, e.Path = "upperdir", spec.Upper
 		e.Message = join(e.Message, "upper and work must be separate folders of one file system, and not of an overlay, NFS or 9p")
-	case err == unix.ELOOP:
+	case errors.Is(err, unix.ELOOP):
 		e.Option = "lowerdir"
 		e.Message = join(e.Message, "a layer is given twice, or lies inside of another")
 	}

@@ -66,7 +66,7 @@ func openArchive(ctx context.Context, ref Ref, limits Limits) (_ *archive, err e
 	a.raw = startStage(ctx, f, sha256.New(), nil)
 	magic := make([]byte, 6)
 	n, err := readFull(a.raw, magic)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, a.fail(err)
 	}
 	head := io.MultiReader(bytes.NewReader(magic[:n]), a.raw)
@@ -214,7 +214,7 @@ func (a *archive) finish() error {
 
 func (a *archive) Read(p []byte) (int, error) {
 	n, err := a.tar.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = a.fail(err)
 	}
 	return n, err
@@ -252,7 +252,7 @@ func (a *archive) fail(err error) error {
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
 		err = fmt.Errorf("zstd window is larger than %d MiB (compress with --long=27 or less): %w", maxWindow>>20, err)
 	case errors.As(err, &limit), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
-		errors.Is(err, ErrNotArchive), errors.Is(err, errors.ErrUnsupported), errors.As(err, new(*fs.PathError)), err == errClosed:
+		errors.Is(err, ErrNotArchive), errors.Is(err, errors.ErrUnsupported), errors.As(err, new(*fs.PathError)), errors.Is(err, errClosed):
 	default:
 		err = fmt.Errorf("archive is damaged: %w", err)
 	}

@@ -53,10 +53,10 @@ func gzipped(t testing.TB, data []byte) []byte {
 	return b.Bytes()
 }
 
-func zstded(t testing.TB, data []byte, opts ...zstd.EOption) []byte {
+func zstded(t testing.TB, data []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	w, err := zstd.NewWriter(&b, opts...)
+	w, err := zstd.NewWriter(&b)
 	require.NoError(t, err)
 	_, err = w.Write(data)
 	require.NoError(t, err)
@@ -85,7 +85,7 @@ func readAll(ref Ref, limits Limits) (map[string]string, Reader, error) {
 	files := map[string]string{}
 	for {
 		hdr, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return files, r, nil
 		}
 		if err != nil {

@@ -25,13 +25,13 @@ const digestPrefix = "sha256:"
 func ParseDigest(s string) (Digest, error) {
 	hex, ok := strings.CutPrefix(s, digestPrefix)
 	if !ok {
-		return "", fmt.Errorf("%w %q: want sha256: and 64 hex digits", ErrDigest, s)
+		return "", fmt.Errorf("%w %q: want sha256:<64 hex digits>", ErrDigest, s)
 	}
 	if len(hex) != 2*sha256.Size {
 		return "", fmt.Errorf("%w %q: %d digits after sha256:, want 64", ErrDigest, s, len(hex))
 	}
 	if i := strings.IndexFunc(hex, func(r rune) bool { return !strings.ContainsRune("0123456789abcdef", r) }); i >= 0 {
-		return "", fmt.Errorf("%w %q: want lower case hex digits after sha256:", ErrDigest, s)
+		return "", fmt.Errorf("%w %q: want lower case hex digits after the colon", ErrDigest, s)
 	}
 	return Digest(s), nil
 }

@@ -106,7 +106,7 @@ func Open(ctx context.Context, ref Ref, limits Limits) (Reader, error) {
 // alone.
 func Drain(r Reader) error {
 	for {
-		if _, err := r.Next(); err == io.EOF {
+		if _, err := r.Next(); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err

@@ -303,7 +303,7 @@ func (t *tree) Read(p []byte) (int, error) {
 		return 0, t.endFile()
 	}
 	n, err := t.file.Read(p[:min(int64(len(p)), t.left)])
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = ErrChanged // it became shorter
 	}
 	t.left -= int64(n)

@@ -66,7 +66,7 @@ func TestTree(t *testing.T) {
 	headers := map[string]*tar.Header{}
 	for {
 		hdr, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		require.NoError(t, err)

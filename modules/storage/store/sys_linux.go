@@ -162,7 +162,7 @@ func removeTree(top *os.File) error {
 		}
 		for _, name := range names {
 			err := unix.Unlinkat(at, name, 0)
-			if err == unix.EISDIR {
+			if errors.Is(err, unix.EISDIR) {
 				err = emptyInto(at, name, &moved)
 			}
 			if err != nil {

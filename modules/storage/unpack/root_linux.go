@@ -48,7 +48,7 @@ func (r *root) parent(name string) (int, error) {
 	}
 	r.forget()
 	fd, err := r.open(name)
-	if err == unix.ENOENT {
+	if errors.Is(err, unix.ENOENT) {
 		fd, err = r.make(name)
 	}
 	if err != nil {
@@ -113,7 +113,7 @@ func (r *root) step(at, part string) (target string, err error) {
 		// The process's umask has no say in what an image looks like.
 		return "", unix.Fchmodat(dir, part, 0o755, 0)
 	}
-	if err != unix.EEXIST {
+	if !errors.Is(err, unix.EEXIST) {
 		return "", err
 	}
 	buf := make([]byte, unix.PathMax)

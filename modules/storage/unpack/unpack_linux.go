@@ -34,7 +34,7 @@ func Unpack(ctx context.Context, dir *os.File, from Entries, opts Options) (Resu
 			return u.result, fmt.Errorf("unpack: %w", context.Cause(ctx))
 		}
 		hdr, err := from.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -148,7 +148,7 @@ func (u *unpacker) create(name string, hdr *tar.Header, content io.Reader) error
 
 	// Most names are new: only an EEXIST makes room.
 	err = u.node(parent, base, hdr, content)
-	if err == unix.EEXIST {
+	if errors.Is(err, unix.EEXIST) {
 		if hdr.Typeflag == tar.TypeLink {
 			if same, err := u.sameFile(parent, base, hdr.Linkname); same || err != nil {
 				return err
@@ -226,7 +226,7 @@ func (u *unpacker) copy(fd int, content io.Reader, sparse bool) (int64, error) {
 		}
 		at += int64(n)
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			if sparse {
 				return at, unix.Ftruncate(fd, at)
 			}
@@ -294,7 +294,7 @@ func (u *unpacker) link(parent int, base, target string) error {
 	}
 	defer unix.Close(dir)
 	err = unix.Linkat(dir, path.Base(name), parent, base, 0)
-	if err != nil && err != unix.EEXIST {
+	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("hard link to %q: %w", target, err)
 	}
 	return err
@@ -324,7 +324,7 @@ func (u *unpacker) sameFile(parent int, base, target string) (bool, error) {
 
 func (u *unpacker) makeDir(parent int, base, name string, hdr *tar.Header) error {
 	err := unix.Mkdirat(parent, base, 0o700)
-	if err == unix.EEXIST {
+	if errors.Is(err, unix.EEXIST) {
 		var st unix.Stat_t
 		if err := unix.Fstatat(parent, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return err
@@ -359,7 +359,7 @@ func (u *unpacker) remember(parent int, base, name string, hdr *tar.Header) erro
 // with it.
 func (u *unpacker) remove(parent int, base string) error {
 	err := unix.Unlinkat(parent, base, 0)
-	if err == unix.EISDIR {
+	if errors.Is(err, unix.EISDIR) {
 		err = removeAll(parent, base)
 	}
 	u.root.forget()
@@ -380,7 +380,7 @@ func removeAll(parent int, base string) error {
 	}
 	for _, name := range names {
 		err := unix.Unlinkat(fd, name, 0)
-		if err == unix.EISDIR {
+		if errors.Is(err, unix.EISDIR) {
 			err = removeAll(fd, name)
 		}
 		if err != nil {
@@ -436,7 +436,7 @@ func (u *unpacker) finishDir(name string, dir folder) error {
 
 // gone tells that a later entry has replaced a folder by something else.
 func gone(err error) bool {
-	return err == unix.ENOENT || err == unix.ENOTDIR || err == unix.ELOOP
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }
 
 // fdMeta sets owner, mode, attributes and times, in this order: a change of

@@ -33,12 +33,15 @@ type entry struct {
 func file(name, content string) entry {
 	return entry{tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(content))}, content}
 }
+
 func folderEntry(name string, mode int64) entry {
 	return entry{tar.Header{Typeflag: tar.TypeDir, Name: name, Mode: mode}, ""}
 }
+
 func symlink(name, target string) entry {
 	return entry{tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: target, Mode: 0o777}, ""}
 }
+
 func hardlink(name, target string) entry {
 	return entry{tar.Header{Typeflag: tar.TypeLink, Name: name, Linkname: target}, ""}
 }
