@@ -79,8 +79,10 @@ const maxAttempts = 100
 
 // makeFolders makes the group's folder and those above it.
 func (g *Cgroup) makeFolders(controllers []string) error {
-	if err := os.MkdirAll(filepath.Dir(g.path), 0o755); err != nil {
-		return err
+	for _, dir := range g.ancestors()[1:] {
+		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
 	}
 	// Before the group is made: enabling fails, rather than the start of a
 	// process, when an ancestor has processes of its own.

@@ -22,12 +22,22 @@ func (g *Cgroup) waitFor(ctx context.Context, key string, want bool) (err error)
 	}
 	events := os.NewFile(uintptr(fd), "inotify")
 	defer func() { err = errors.Join(err, events.Close()) }()
-	_, err = unix.InotifyAddWatch(fd, filepath.Join(g.path, "cgroup.events"), unix.IN_MODIFY|unix.IN_DELETE_SELF)
-	if errors.Is(err, unix.ENOENT) {
-		return g.gone(key, failed(err))
-	}
-	if err != nil {
-		return failed(err)
+	for _, watch := range []struct {
+		path string
+		mask uint32
+	}{
+		{filepath.Join(g.path, "cgroup.events"), unix.IN_MODIFY},
+		// A removed cgroup reports nothing about its own files, not even the
+		// last change if that is still on its way; only the folder above does.
+		{filepath.Dir(g.path), unix.IN_DELETE | unix.IN_ONLYDIR},
+	} {
+		_, err := unix.InotifyAddWatch(fd, watch.path, watch.mask)
+		if errors.Is(err, unix.ENOENT) {
+			return g.gone(key, failed(err))
+		}
+		if err != nil {
+			return failed(err)
+		}
 	}
 	stop := context.AfterFunc(ctx, func() {
 		// Ends the read below. It cannot fail on a descriptor of the poller.

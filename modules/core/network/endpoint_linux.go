@@ -53,6 +53,11 @@ func (r *Router) Attach(ctx context.Context, spec EndpointSpec) (_ *Endpoint, er
 			return withHandle(func(h *netlink.Handle) error { return r.setUpEndpoint(h, spec) })
 		})
 	}
+	if err == nil {
+		err = namespace.Do(r.ns, func() error {
+			return withHandle(func(h *netlink.Handle) error { return awaitCarrier(ctx, h, name) })
+		})
+	}
 	if err != nil {
 		return nil, failed(errors.Join(err, r.Detach(ctx, spec.Name), e.Close()))
 	}

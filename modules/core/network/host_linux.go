@@ -87,9 +87,9 @@ func (r *Router) replaceHostRules(rules Rules, relays []string) error {
 	t.rule(forward, oifname(link), established, accept())
 	t.rule(forward, oifname(link), translated(), accept())
 	t.rule(forward, oifname(link), drop())
-	var names [][]byte
+	var names keys
 	for _, relay := range relays {
-		names = append(names, ifname(relay))
+		names.add(ifname(relay))
 	}
 	set := t.set(table, "relays", names, nftables.TypeIFName)
 	t.rule(forward,

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -181,6 +182,19 @@ func configure(h *netlink.Handle, p port) error {
 	if err := h.LinkSetUp(p.link); err != nil {
 		return &Error{Op: "set up interface", Target: name, Err: err}
 	}
+	for _, a := range p.addresses {
+		// The kernel takes an IPv6 address for its own only by work that it
+		// puts off, and until then does not receive for it. Telling it the
+		// route leaves nothing to wait for.
+		if !a.Is6() {
+			continue
+		}
+		if err := h.RouteAdd(&netlink.Route{
+			LinkIndex: index, Dst: hostPrefix(a), Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL,
+		}); err != nil && !errors.Is(err, unix.EEXIST) {
+			return &Error{Op: "add local route " + a.String() + " to", Target: name, Err: err}
+		}
+	}
 	for _, n := range p.neighbors {
 		if err := h.NeighSet(&netlink.Neigh{
 			LinkIndex: index, State: netlink.NUD_PERMANENT, IP: n.addr.AsSlice(), HardwareAddr: n.mac,
@@ -197,6 +211,28 @@ func configure(h *netlink.Handle, p port) error {
 		}
 	}
 	return nil
+}
+
+// awaitCarrier waits until an interface sends. The end of a pair that was set up
+// first learns of the other by work that the kernel puts off, and until then
+// drops what it should send: a first connection would take the second that TCP
+// waits before it tries again. Since Linux 6.8 asking for the interface does
+// the work.
+func awaitCarrier(ctx context.Context, h *netlink.Handle, name string) error {
+	for {
+		link, err := h.LinkByName(name)
+		if err != nil {
+			return &Error{Op: "find interface", Target: name, Err: err}
+		}
+		if link.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return &Error{Op: "wait for the carrier of", Target: name, Err: ctx.Err()}
+		case <-time.After(time.Millisecond):
+		}
+	}
 }
 
 // notExist tells whether a pinned namespace is missing.

@@ -3,6 +3,8 @@ package network_test
 import (
 	"net/netip"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 func TestLinks(t *testing.T) {
@@ -37,4 +39,23 @@ func TestLinks(t *testing.T) {
 	t.Run("host to container", func(t *testing.T) {
 		requireNoAnswer(t, nil, "tcp", p.addresses("web").IPv4, 80)
 	})
+}
+
+// An endpoint is ready when Attach returns: the first packet is not lost, which
+// would cost a connection the second until it is sent again.
+func TestReadyWhenAttached(t *testing.T) {
+	p := newProject(t, "ready", "web", "api")
+	p.link("web", "api")
+	p.apply(t)
+	for range 20 {
+		for _, e := range p.rules.Endpoints {
+			require.NoError(t, p.endpoints[e.Name].Close())
+			var err error
+			p.endpoints[e.Name], err = p.router.Attach(t.Context(), e)
+			require.NoError(t, err)
+		}
+		serve(t, p.endpoints["api"].NS(), "api", 80)
+		requireAnswer(t, "api", p.endpoints["web"].NS(), "tcp", p.addresses("api").IPv6, 80)
+		requireAnswer(t, "api", p.endpoints["web"].NS(), "tcp", p.addresses("api").IPv4, 80)
+	}
 }

@@ -111,30 +111,42 @@ func (t *transaction) chain(table *nftables.Table, name string, kind nftables.Ch
 // maxElements bounds a message: a list of elements has a 16 bit length.
 const maxElements = 400
 
+// keys are the elements of a set, each of them once: the kernel refuses what is
+// there twice in a message.
+type keys struct {
+	elements []nftables.SetElement
+	seen     map[string]bool
+}
+
+// add adds a key of one or more parts, each of which fills whole registers.
+func (k *keys) add(parts ...[]byte) {
+	var key []byte
+	for _, part := range parts {
+		key = append(key, part...)
+		key = append(key, make([]byte, (4-len(part)%4)%4)...)
+	}
+	if k.seen == nil {
+		k.seen = map[string]bool{}
+	}
+	if !k.seen[string(key)] {
+		k.seen[string(key)] = true
+		k.elements = append(k.elements, nftables.SetElement{Key: key})
+	}
+}
+
 // set adds a set of keys.
-func (t *transaction) set(table *nftables.Table, name string, keys [][]byte, types ...nftables.SetDatatype) *nftables.Set {
+func (t *transaction) set(table *nftables.Table, name string, keys keys, types ...nftables.SetDatatype) *nftables.Set {
 	set := &nftables.Set{Table: table, Name: name, KeyType: types[0]}
 	if len(types) > 1 {
 		keyType, err := nftables.ConcatSetType(types...)
 		t.err = errors.Join(t.err, err)
 		set.KeyType, set.Concatenation = keyType, true
 	}
-	first := keys[:min(len(keys), maxElements)]
-	t.err = errors.Join(t.err, t.conn.AddSet(set, elements(first)))
-	for keys = keys[len(first):]; len(keys) > 0; {
-		next := keys[:min(len(keys), maxElements)]
-		t.err = errors.Join(t.err, t.conn.SetAddElements(set, elements(next)))
-		keys = keys[len(next):]
+	t.err = errors.Join(t.err, t.conn.AddSet(set, nil))
+	for part := range slices.Chunk(keys.elements, maxElements) {
+		t.err = errors.Join(t.err, t.conn.SetAddElements(set, part))
 	}
 	return set
-}
-
-func elements(keys [][]byte) []nftables.SetElement {
-	out := make([]nftables.SetElement, len(keys))
-	for i, key := range keys {
-		out[i].Key = key
-	}
-	return out
 }
 
 // rule appends a rule to a chain.
@@ -307,8 +319,3 @@ func (f family) refuse() exprs {
 }
 
 func bigEndian(port uint16) []byte { return binary.BigEndian.AppendUint16(nil, port) }
-
-// padded fills a part of a key up to whole registers.
-func padded(b []byte) []byte {
-	return append(b, make([]byte, (4-len(b)%4)%4)...)
-}

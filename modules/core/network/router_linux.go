@@ -70,7 +70,7 @@ func CreateRouter(ctx context.Context, spec RouterSpec) (_ *Router, err error) {
 	}
 	undo.add(r.ns.Close)
 	undo.add(func() error { return removeHostSide(spec.Project) })
-	if err := r.connectHost(); err != nil {
+	if err := r.connectHost(ctx); err != nil {
 		return nil, err
 	}
 	if err := r.replaceRouterRules(Rules{}); err != nil {
@@ -204,7 +204,7 @@ func setUpRouter(pool Pool) error {
 }
 
 // connectHost makes the uplink. IPv6 stays inside the project.
-func (r *Router) connectHost() error {
+func (r *Router) connectHost(ctx context.Context) error {
 	name := hostLink(r.spec.Project)
 	gateway, own := r.pool.Gateway().IPv4, r.pool.router().IPv4
 	err := withHandle(func(h *netlink.Handle) error {
@@ -239,7 +239,7 @@ func (r *Router) connectHost() error {
 	if err != nil {
 		return err
 	}
-	return namespace.Do(r.ns, func() error {
+	err = namespace.Do(r.ns, func() error {
 		return withHandle(func(h *netlink.Handle) error {
 			if hasIPv6() {
 				if err := setSysctls(sysctl{"net/ipv6/conf/uplink/disable_ipv6", "1"}); err != nil {
@@ -257,6 +257,10 @@ func (r *Router) connectHost() error {
 			})
 		})
 	})
+	if err != nil {
+		return err
+	}
+	return withHandle(func(h *netlink.Handle) error { return awaitCarrier(ctx, h, name) })
 }
 
 // removeHostSide removes what a project has in the host's namespace but the

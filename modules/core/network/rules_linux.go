@@ -199,16 +199,14 @@ func (r *Router) familyRules(t *transaction, f family, rules Rules) {
 		}
 		return a.IPv6.AsSlice()
 	}
-	var sources, links [][]byte
+	var sources, links keys
+	byName := make(map[string][]byte, len(rules.Endpoints))
 	for _, e := range rules.Endpoints {
-		sources = append(sources, slices.Concat(ifname(endpointLink(e.Name)), address(e.Addresses)))
+		byName[e.Name] = address(e.Addresses)
+		sources.add(ifname(endpointLink(e.Name)), address(e.Addresses))
 	}
 	for _, l := range rules.Links {
-		from, to := rules.endpoint(l.From), rules.endpoint(l.To)
-		key := slices.Concat(address(from.Addresses), address(to.Addresses))
-		if !slices.ContainsFunc(links, func(k []byte) bool { return slices.Equal(k, key) }) {
-			links = append(links, key)
-		}
+		links.add(byName[l.From], byName[l.To])
 	}
 	sourceSet := t.set(table, "sources", sources, nftables.TypeIFName, f.address)
 	linkSet := t.set(table, "links", links, f.address, f.address)
@@ -251,17 +249,13 @@ func (r *Router) familyRules(t *transaction, f family, rules Rules) {
 
 // edgeRules writes the chains of what comes from the host and what goes to it.
 func edgeRules(t *transaction, refuse *nftables.Chain, rules Rules) (inward, outward *nftables.Chain) {
-	var exposed, outside [][]byte
+	var exposed, outside keys
 	for _, e := range rules.Expose {
-		key := slices.Concat(rules.endpoint(e.Endpoint).IPv4.AsSlice(), padded([]byte{e.protocol()}), padded(bigEndian(e.Port)))
-		// Two host ports may lead to one port.
-		if !slices.ContainsFunc(exposed, func(k []byte) bool { return slices.Equal(k, key) }) {
-			exposed = append(exposed, key)
-		}
+		exposed.add(rules.endpoint(e.Endpoint).IPv4.AsSlice(), []byte{e.protocol()}, bigEndian(e.Port))
 	}
 	for _, e := range rules.Endpoints {
 		if !e.Offline {
-			outside = append(outside, e.IPv4.AsSlice())
+			outside.add(e.IPv4.AsSlice())
 		}
 	}
 	table := refuse.Table
