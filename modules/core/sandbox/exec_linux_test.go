@@ -170,10 +170,10 @@ func TestOpen(t *testing.T) {
 
 // adopt opens a process whose parent is another one: a shell, which reaps it
 // when told to.
-func adopt(t *testing.T, script string) (p *sandbox.Process, parent *exec.Cmd) {
+func adopt(t *testing.T, script string) *sandbox.Process {
 	t.Helper()
 	kerneltest.RequireRoot(t)
-	parent = exec.Command("/bin/sh", "-c", script)
+	parent := exec.Command("/bin/sh", "-c", script)
 	in, err := parent.StdinPipe()
 	require.NoError(t, err)
 	out, err := parent.StdoutPipe()
@@ -186,10 +186,10 @@ func adopt(t *testing.T, script string) (p *sandbox.Process, parent *exec.Cmd) {
 	b, err := os.ReadFile("/proc/" + pid + "/stat")
 	require.NoError(t, err)
 	fields := strings.Fields(string(b)[strings.LastIndexByte(string(b), ')')+1:])
-	p, err = sandbox.Open(atoi(t, pid), uint64(atoi(t, fields[19])))
+	p, err := sandbox.Open(atoi(t, pid), uint64(atoi(t, fields[19])))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close()) })
-	return p, parent
+	return p
 }
 
 func TestAdopted(t *testing.T) {
@@ -203,7 +203,7 @@ func TestAdopted(t *testing.T) {
 		const child = `sh -c 'trap "exit 42" TERM; echo $$; while :; do sleep 0.01; done' & `
 		t.Run(name+", parent reaps", func(t *testing.T) {
 			kerneltest.RequireKernel(t, 6, 15)
-			p, _ := adopt(t, child+`wait; exit 0`)
+			p := adopt(t, child+`wait; exit 0`)
 			require.NoError(t, p.Signal(test.signal))
 			got, err := p.Wait(t.Context())
 			require.NoError(t, err)
@@ -211,7 +211,7 @@ func TestAdopted(t *testing.T) {
 		})
 		t.Run(name+", parent does not reap", func(t *testing.T) {
 			// The shell becomes a program that never waits.
-			p, _ := adopt(t, child+`exec cat`)
+			p := adopt(t, child+`exec cat`)
 			require.NoError(t, p.Signal(test.signal))
 			got, err := p.Wait(t.Context())
 			require.NoError(t, err)

@@ -152,12 +152,12 @@ func (t *table) newFileSystem(name, kind string, options []string, flags rootfs.
 
 // attach moves a detached mount to a path, or with an empty path over the file
 // that target is.
-func (t *table) attach(name string, source, target arg, at string) int {
+func (t *table) attach(name string, source, target arg, at string) {
 	flags := unix.MOVE_MOUNT_F_EMPTY_PATH
 	if at == "" {
 		flags |= unix.MOVE_MOUNT_T_EMPTY_PATH
 	}
-	return t.call(name, unix.SYS_MOVE_MOUNT, source, t.text(""), target, t.text(at), number(flags))
+	t.call(name, unix.SYS_MOVE_MOUNT, source, t.text(""), target, t.text(at), number(flags))
 }
 
 // clone returns a detached mount of what an open file is.

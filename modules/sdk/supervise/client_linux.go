@@ -298,6 +298,7 @@ func (c *Client) guardianError(logPath string, from int64, err error) error {
 	if readErr != nil || int64(len(text)) <= from {
 		return fmt.Errorf("the project's supervisor could not start (see %s): %w", logPath, err)
 	}
-	lines := strings.Split(strings.TrimSpace(string(text[from:])), "\n")
-	return fmt.Errorf("the project's supervisor could not start: %s", lines[len(lines)-1])
+	// The supervisor says first what is wrong, the guardian then that it is over.
+	first, _, _ := strings.Cut(strings.TrimSpace(string(text[from:])), "\n")
+	return fmt.Errorf("the project's supervisor could not start: %s (see %s)", strings.TrimPrefix(first, "error: "), logPath)
 }
