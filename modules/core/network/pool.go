@@ -106,8 +106,10 @@ func (p Pool) Allocate(names []string, existing map[string]Addresses) (map[strin
 			next++
 		}
 		if next > lastEndpoint {
-			return nil, &Error{Op: "allocate an address for", Target: name,
-				Err: fmt.Errorf("%s: %w", p.IPv4, ErrPoolFull)}
+			return nil, &Error{
+				Op: "allocate an address for", Target: name,
+				Err: fmt.Errorf("%s: %w", p.IPv4, ErrPoolFull),
+			}
 		}
 		out[name] = p.at(next)
 		next++

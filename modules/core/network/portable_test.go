@@ -86,8 +86,12 @@ func TestResolvConf(t *testing.T) {
 		offline bool
 		want    string
 	}{
-		{"as it is, without comments", map[string]string{stub: "# x\nsearch  example.org\nnameserver 192.0.2.1\nnameserver 192.0.2.2\noptions ndots:2\nsortlist 1.2.3.4\n"}, false,
-			"search example.org\nnameserver 192.0.2.1\nnameserver 192.0.2.2\noptions ndots:2\n"},
+		{
+			"as it is, without comments",
+			map[string]string{stub: "# x\nsearch  example.org\nnameserver 192.0.2.1\nnameserver 192.0.2.2\noptions ndots:2\nsortlist 1.2.3.4\n"},
+			false,
+			"search example.org\nnameserver 192.0.2.1\nnameserver 192.0.2.2\noptions ndots:2\n",
+		},
 		{"loopback left out", map[string]string{stub: "nameserver 127.0.0.1\nnameserver 192.0.2.1\nnameserver ::1\n"}, false, "nameserver 192.0.2.1\n"},
 		{"behind the stub", map[string]string{stub: "nameserver 127.0.0.53\n", real: "nameserver 192.0.2.7\n"}, false, "nameserver 192.0.2.7\n"},
 		{"IPv6 is not reachable", map[string]string{stub: "nameserver 2001:db8::1\nnameserver 192.0.2.1\n"}, false, "nameserver 192.0.2.1\n"},

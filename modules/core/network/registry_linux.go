@@ -86,12 +86,16 @@ func openRegistry(ctx context.Context, path string) (_ *registry, err error) {
 	}
 	var file registryFile
 	if err := json.Unmarshal(text, &file); err != nil {
-		return nil, &Error{Op: "read registry", Target: path,
-			Err: fmt.Errorf("%w; remove the file, each project writes its part again when it is run", err)}
+		return nil, &Error{
+			Op: "read registry", Target: path,
+			Err: fmt.Errorf("%w; remove the file, each project writes its part again when it is run", err),
+		}
 	}
 	if file.Version != registryVersion {
-		return nil, &Error{Op: "read registry", Target: path,
-			Err: fmt.Errorf("version %d is of another release, expected %d", file.Version, registryVersion)}
+		return nil, &Error{
+			Op: "read registry", Target: path,
+			Err: fmt.Errorf("version %d is of another release, expected %d", file.Version, registryVersion),
+		}
 	}
 	for project, entry := range file.Projects {
 		// A router is made and removed under the lock: an entry without one

@@ -42,8 +42,9 @@ type ProjectBackend interface {
 	Close() error
 }
 
-// graceTime is how long a supervisor with nothing to keep waits for its first
-// command.
+// graceTime is how long a supervisor with nothing to keep waits for a first
+// command that gives it something. Questions alone don't end it: whoever asks
+// is likely to go on.
 const graceTime = 5 * time.Second
 
 // Serve is a project's supervisor. It returns nil when the last container has
@@ -125,7 +126,7 @@ type server struct {
 
 	mu      sync.Mutex
 	open    int  // connections
-	served  bool // at least one
+	served  bool // a command that may have ended what there was to keep
 	touched chan struct{}
 }
 
@@ -148,7 +149,6 @@ func (srv *server) accept(ctx context.Context) {
 func (srv *server) count(n int) {
 	srv.mu.Lock()
 	srv.open += n
-	srv.served = true
 	srv.mu.Unlock()
 	select {
 	case srv.touched <- struct{}{}:
@@ -215,6 +215,12 @@ func (srv *server) serve(ctx context.Context, conn *net.UnixConn) error {
 			}
 		}
 	}()
+	switch req.Method {
+	case "apply", "stop", "remove":
+		srv.mu.Lock()
+		srv.served = true
+		srv.mu.Unlock()
+	}
 	out := newEventQueue(p)
 	result, err := srv.call(ctx, req, p.files, signals, out.add)
 	if err := out.flush(); err != nil {
@@ -235,7 +241,7 @@ func (srv *server) serve(ctx context.Context, conn *net.UnixConn) error {
 // being served is closed.
 func (srv *server) ends() []int {
 	srv.mu.Lock()
-	alone := srv.open == 1
+	alone := srv.open == 1 && srv.served
 	srv.mu.Unlock()
 	if !alone || !srv.s.Idle() {
 		return nil
