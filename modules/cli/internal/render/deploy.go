@@ -111,7 +111,7 @@ func (r *Deploy) ready(e supervise.Event) {
 		word = "healthy"
 	}
 	text := fmt.Sprintf("%s  %s  %s  %s",
-		r.talk.Style.Green(pad(word, len("completed"))), pad(Elapsed(e.Elapsed), len("0.0 s")),
+		r.talk.Style.Green(pad(word, len("completed"))), pad(Elapsed(e.Elapsed), len("100 ms")),
 		pad(Crop(Source(want.Image.Source), sourceWidth), r.sources), r.talk.Style.Dim(Digest(want.Image.Digest)))
 	if len(want.DependsOn) > 0 {
 		text += "  → " + strings.Join(want.DependsOn, ", ")

@@ -32,10 +32,11 @@ func Size(n int64) string {
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", value), ".0") + " " + unit
 }
 
-// Elapsed returns how long something took, with a tenth of a second while that
-// is worth telling.
+// Elapsed returns how long something took, as exactly as is worth telling.
 func Elapsed(d time.Duration) string {
 	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
 	case d < 10*time.Second:
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	case d < time.Minute:
