@@ -20,9 +20,11 @@ const oldestKernel = "5.14"
 // Check looks at everything that native containers need of this machine. It
 // changes nothing.
 func Check(ctx context.Context) []Requirement {
-	return []Requirement{
-		checkKernel(), checkPrivileges(), checkCgroup(), checkOverlay(), checkNetwork(ctx),
+	found := []Requirement{checkKernel(), checkPrivileges(), checkCgroup(), checkOverlay()}
+	if found[1].Err == nil {
+		found = append(found, checkNetwork(ctx)) // without privileges it could only fail for want of them
 	}
+	return found
 }
 
 func checkKernel() Requirement {
