@@ -143,8 +143,34 @@ func TestReplacedRules(t *testing.T) {
 	require.True(t, echoes(conn, eventually))
 	requireAnswer(t, "db", p.endpoints["web"].NS(), "tcp", p.addresses("db").IPv4, 80)
 
+	// And the answers end as much: here the other side speaks first.
+	accepted := make(chan net.Conn, 1)
+	in(t, p.endpoints["api"].NS(), func() error {
+		l, err := net.Listen("tcp", ":81")
+		if err != nil {
+			return err
+		}
+		go func() {
+			defer l.Close()
+			if c, err := l.Accept(); err == nil {
+				accepted <- c
+			}
+		}()
+		return nil
+	})
+	pushed, err := network.DialIn(t.Context(), p.endpoints["web"].NS(), "tcp", fmt.Sprintf("%s:81", p.addresses("api").IPv4))
+	require.NoError(t, err)
+	defer pushed.Close()
+	pusher := <-accepted
+	defer pusher.Close()
+
 	p.rules.Links = p.rules.Links[1:]
 	p.apply(t)
+	_, err = pusher.Write([]byte("secret"))
+	require.NoError(t, err)
+	require.NoError(t, pushed.SetReadDeadline(time.Now().Add(200*time.Millisecond)))
+	n, err := pushed.Read(make([]byte, 10))
+	require.Error(t, err, "%d bytes came over a link that is gone", n)
 	require.False(t, echoes(conn, 300*time.Millisecond))
 	requireNoAnswer(t, p.endpoints["web"].NS(), "tcp", p.addresses("api").IPv4, 80)
 	requireAnswer(t, "db", p.endpoints["web"].NS(), "tcp", p.addresses("db").IPv4, 80)
@@ -220,29 +246,75 @@ func TestHostIsNotReachable(t *testing.T) {
 	requireNoAnswer(t, web, "tcp", p.router.Pool().Gateway().IPv4, 9000)
 	requireNoAnswer(t, web, "tcp", outside.host, 9000)
 
-	// A packet for 127.0.0.1 that really leaves the container: eth0 is told to
-	// route it. It must be dropped on the way although the host's interface
-	// allows such addresses.
-	receiver, err := net.ListenPacket("udp4", "127.0.0.1:9001")
-	require.NoError(t, err)
-	defer receiver.Close()
-	in(t, web, func() error {
-		if err := os.WriteFile("/proc/sys/net/ipv4/conf/all/route_localnet", []byte("1"), 0); err != nil {
-			return err
-		}
-		lo, err := netlink.LinkByName("lo")
-		if err != nil {
-			return err
-		}
-		// Without loopback's own routes 127.0.0.1 goes where the default does.
-		if err := netlink.LinkSetDown(lo); err != nil {
-			return err
-		}
-		return sendAs(p.addresses("web").IPv4, loopback, 9001)
+	// A packet for 127.0.0.1 that really leaves the container, made possible
+	// there by hand. And one from the router, as if its rules had let it pass:
+	// the host's own interface allows such addresses, its table must not.
+	for name, sender := range map[string]struct {
+		ns     *os.File
+		source netip.Addr
+	}{
+		"container": {web, p.addresses("web").IPv4},
+		"router":    {p.router.NS(), p.addresses("web").IPv4},
+	} {
+		receiver := receive(t, nil, "udp4", "127.0.0.1:9001")
+		in(t, sender.ns, func() error {
+			if err := os.WriteFile("/proc/sys/net/ipv4/conf/all/route_localnet", []byte("1"), 0); err != nil {
+				return err
+			}
+			lo, err := netlink.LinkByName("lo")
+			if err != nil {
+				return err
+			}
+			// Without loopback's own routes 127.0.0.1 goes where the default does.
+			if err := netlink.LinkSetDown(lo); err != nil {
+				return err
+			}
+			return sendAs(sender.source, loopback, 9001)
+		})
+		requireSilence(t, receiver, name)
+	}
+}
+
+// A datagram needs no answer: every direction is held by itself.
+func TestOneWay(t *testing.T) {
+	out := newOutside(t)
+	p := newProject(t, "oneway", "web", "vault")
+	p.rules.Endpoints[1].Offline = true
+	p.rules.Expose = []network.Exposure{{Address: loopback, HostPort: 8080, Endpoint: "web", Port: 80, Protocol: "udp"}}
+	p.apply(t)
+	target := receive(t, p.endpoints["web"].NS(), "udp4", ":7")
+	in(t, nil, func() error { return sendAs(p.router.Pool().Gateway().IPv4, p.addresses("web").IPv4, 7) })
+	requireSilence(t, target, "host to a port that is not exposed")
+
+	// An offline container that gives itself the route it lacks.
+	target = receive(t, out.ns, "udp4", ":7")
+	vault := p.endpoints["vault"].NS()
+	run(t, vault, "ip", "route", "add", "default", "via", "169.254.1.1", "dev", "eth0", "onlink")
+	in(t, vault, func() error { return sendAs(p.addresses("vault").IPv4, out.address, 7) })
+	requireSilence(t, target, "offline to the outside")
+	in(t, p.endpoints["web"].NS(), func() error { return sendAs(p.addresses("web").IPv4, out.address, 7) })
+	require.NoError(t, target.SetReadDeadline(time.Now().Add(eventually)))
+	_, _, err := target.ReadFrom(make([]byte, 10))
+	require.NoError(t, err, "online to the outside")
+}
+
+func receive(t testing.TB, ns *os.File, protocol, addr string) net.PacketConn {
+	t.Helper()
+	var c net.PacketConn
+	in(t, ns, func() (err error) {
+		c, err = net.ListenPacket(protocol, addr)
+		return err
 	})
-	require.NoError(t, receiver.SetReadDeadline(time.Now().Add(200*time.Millisecond)))
-	_, from, err := receiver.ReadFrom(make([]byte, 10))
-	require.ErrorIs(t, err, os.ErrDeadlineExceeded, "the host got a packet from %v", from)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func requireSilence(t testing.TB, c net.PacketConn, what string) {
+	t.Helper()
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(200*time.Millisecond)))
+	_, from, err := c.ReadFrom(make([]byte, 10))
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded, "%s: a packet from %v", what, from)
+	require.NoError(t, c.Close())
 }
 
 // outside is a machine beside the host.
@@ -379,6 +451,14 @@ func TestForwardingOfTheHostStays(t *testing.T) {
 	t.Cleanup(func() { _ = os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0"), 0) })
 	p := newProject(t, "willing", "web")
 	p.apply(t)
+	require.NoError(t, network.RemoveRouter(context.Background(), p.spec))
+	require.Equal(t, "1", forwarding(t, "wan0"))
+
+	// Nor one that began to while we needed it too.
+	require.NoError(t, os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0"), 0))
+	p = newProject(t, "willing later", "web")
+	p.apply(t)
+	require.NoError(t, os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0))
 	require.NoError(t, network.RemoveRouter(context.Background(), p.spec))
 	require.Equal(t, "1", forwarding(t, "wan0"))
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
@@ -206,12 +207,53 @@ func TestRegistryIsShared(t *testing.T) {
 	require.NoDirExists(t, filepath.Dir(shared))
 }
 
+// Whoever empties the registry removes the lock's file too. One who waited for
+// that file has not the lock that counts.
+func TestLockThatIsReplaced(t *testing.T) {
+	kerneltest.RequireRoot(t)
+	up(t)
+	spec := routerSpec(t, "lock")
+	first := holdRegistry(t, spec)
+	done := make(chan error, 1)
+	go func() {
+		r, err := network.CreateRouter(t.Context(), spec)
+		if err == nil {
+			err = errors.Join(r.Close(), network.RemoveRouter(t.Context(), spec))
+		}
+		done <- err
+	}()
+	path := spec.Registry + ".lock"
+	require.Eventually(t, func() bool { return opened(path) > 1 }, eventually, tick)
+	require.NoError(t, os.Remove(path))
+	second := holdRegistry(t, spec)
+	require.NoError(t, first.Close())
+	select {
+	case err := <-done:
+		t.Fatalf("two had the lock: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	require.NoError(t, second.Close())
+	require.NoError(t, <-done)
+}
+
+// opened counts this process's open files of a path.
+func opened(path string) int {
+	files, _ := filepath.Glob("/proc/self/fd/*")
+	n := 0
+	for _, f := range files {
+		if target, err := os.Readlink(f); err == nil && target == path {
+			n++
+		}
+	}
+	return n
+}
+
 func TestRegistryOfAnotherBootOrBroken(t *testing.T) {
 	kerneltest.RequireRoot(t)
 	up(t)
 	spec := routerSpec(t, "boot")
 	require.NoError(t, os.MkdirAll(filepath.Dir(spec.Registry), 0o700))
-	require.NoError(t, os.WriteFile(spec.Registry, []byte(`{"version":1,"projects":{"old":{"boot":"x","pin":"/x",
+	require.NoError(t, os.WriteFile(spec.Registry, []byte(`{"version":1,"projects":{"old":{"boot":"x","pin":"/x","forwarding":["wan0"],
 		"pool":{"ipv4":"10.87.0.0/16","ipv6":"fd00::/64"}}}}`), 0o600))
 	r, err := network.CreateRouter(t.Context(), spec)
 	require.NoError(t, err, "an entry of another boot holds nothing")
