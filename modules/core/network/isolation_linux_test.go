@@ -289,7 +289,7 @@ func TestOneWay(t *testing.T) {
 	// An offline container that gives itself the route it lacks.
 	target = receive(t, out.ns, "udp4", ":7")
 	vault := p.endpoints["vault"].NS()
-	run(t, vault, "ip", "route", "add", "default", "via", "169.254.1.1", "dev", "eth0", "onlink")
+	run(t, vault, "ip", "route", "replace", "default", "via", "169.254.1.1", "dev", "eth0", "onlink")
 	in(t, vault, func() error { return sendAs(p.addresses("vault").IPv4, out.address, 7) })
 	requireSilence(t, target, "offline to the outside")
 	in(t, p.endpoints["web"].NS(), func() error { return sendAs(p.addresses("web").IPv4, out.address, 7) })
