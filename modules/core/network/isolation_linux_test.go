@@ -257,20 +257,10 @@ func TestHostIsNotReachable(t *testing.T) {
 		"router":    {p.router.NS(), p.addresses("web").IPv4},
 	} {
 		receiver := receive(t, nil, "udp4", "127.0.0.1:9001")
-		in(t, sender.ns, func() error {
-			if err := os.WriteFile("/proc/sys/net/ipv4/conf/all/route_localnet", []byte("1"), 0); err != nil {
-				return err
-			}
-			lo, err := netlink.LinkByName("lo")
-			if err != nil {
-				return err
-			}
-			// Without loopback's own routes 127.0.0.1 goes where the default does.
-			if err := netlink.LinkSetDown(lo); err != nil {
-				return err
-			}
-			return sendAs(sender.source, loopback, 9001)
-		})
+		// Without loopback's own routes 127.0.0.1 goes where the default does.
+		run(t, sender.ns, "ip", "route", "del", "local", "127.0.0.0/8", "table", "local")
+		run(t, sender.ns, "ip", "route", "del", "local", "127.0.0.1", "table", "local")
+		in(t, sender.ns, func() error { return sendAs(sender.source, loopback, 9001) })
 		requireSilence(t, receiver, name)
 	}
 }
@@ -292,6 +282,7 @@ func TestOneWay(t *testing.T) {
 	run(t, vault, "ip", "route", "replace", "default", "via", "169.254.1.1", "dev", "eth0", "onlink")
 	in(t, vault, func() error { return sendAs(p.addresses("vault").IPv4, out.address, 7) })
 	requireSilence(t, target, "offline to the outside")
+	target = receive(t, out.ns, "udp4", ":7")
 	in(t, p.endpoints["web"].NS(), func() error { return sendAs(p.addresses("web").IPv4, out.address, 7) })
 	require.NoError(t, target.SetReadDeadline(time.Now().Add(eventually)))
 	_, _, err := target.ReadFrom(make([]byte, 10))
