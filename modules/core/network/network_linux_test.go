@@ -36,6 +36,9 @@ func TestLinks(t *testing.T) {
 			}
 		}
 	}
+	t.Run("nft can show the rules", func(t *testing.T) {
+		require.Contains(t, run(t, p.router.NS(), "nft", "list", "ruleset"), "ct direction reply ip6 daddr . ip6 saddr @links accept")
+	})
 	t.Run("host to container", func(t *testing.T) {
 		requireNoAnswer(t, nil, "tcp", p.addresses("web").IPv4, 80)
 	})
