@@ -82,10 +82,6 @@ test-race: ## the tests of all modules, with the race detector where there is a 
 test-unit: ## the tests of all modules, fast: cached, no race detector
 	$(GO) test -timeout 10m work
 
-.PHONY: test-long
-test-long: ## what takes minutes: thousands of launches, faults
-	CTST_TEST_LONG=1 CTST_TEST_REQUIRE=$(REQUIRE) $(GO) test -count=1 -timeout 60m work
-
 .PHONY: bench
 bench: ## launch latency beside crun, runc and bwrap, in one run
 	hack/setup bench

@@ -320,17 +320,15 @@ func TestControllers(t *testing.T) {
 		text, err := os.ReadFile(filepath.Join(g.Path(), "cgroup.controllers"))
 		require.NoError(t, err)
 		require.Equal(t, name, strings.TrimSpace(string(text)))
-	})
-	t.Run("an ancestor with processes", func(t *testing.T) {
-		if len(available) == 0 {
-			// The subtree of these tests has none: give it one of the mount's.
-			t.Skip("no controller in the tests' own subtree")
-		}
-		g := create(t, "busy/x")
-		start(t, g, "sleep 60")
-		_, err := cgroup.Create(t.Context(), cgroup.Spec{Path: "busy/x/y", Controllers: available[:1]}, opts)
+
+		// Not below a cgroup that has processes.
+		cmd := start(t, g, "exec sleep 60")
+		below := cgroup.Spec{Path: "x/y", Controllers: []string{name}}
+		_, err = cgroup.Create(t.Context(), below, cgroup.Options{Root: filepath.Dir(g.Path())})
 		require.ErrorIs(t, err, cgroup.ErrBusy)
 		require.NoDirExists(t, filepath.Join(g.Path(), "y"))
+		require.NoError(t, cmd.Process.Kill())
+		require.NoError(t, g.WaitEmpty(t.Context()))
 	})
 }
 

@@ -256,7 +256,7 @@ func TestHostIsNotReachable(t *testing.T) {
 		"container": {web, p.addresses("web").IPv4},
 		"router":    {p.router.NS(), p.addresses("web").IPv4},
 	} {
-		receiver := receive(t, nil, "udp4", "127.0.0.1:9001")
+		receiver := receive(t, nil, "127.0.0.1:9001")
 		// Without loopback's own routes 127.0.0.1 goes where the default does.
 		run(t, sender.ns, "ip", "route", "del", "local", "127.0.0.0/8", "table", "local")
 		run(t, sender.ns, "ip", "route", "del", "local", "127.0.0.1", "table", "local")
@@ -272,28 +272,28 @@ func TestOneWay(t *testing.T) {
 	p.rules.Endpoints[1].Offline = true
 	p.rules.Expose = []network.Exposure{{Address: loopback, HostPort: 8080, Endpoint: "web", Port: 80, Protocol: "udp"}}
 	p.apply(t)
-	target := receive(t, p.endpoints["web"].NS(), "udp4", ":7")
+	target := receive(t, p.endpoints["web"].NS(), ":7")
 	in(t, nil, func() error { return sendAs(p.router.Pool().Gateway().IPv4, p.addresses("web").IPv4, 7) })
 	requireSilence(t, target, "host to a port that is not exposed")
 
 	// An offline container that gives itself the route it lacks.
-	target = receive(t, out.ns, "udp4", ":7")
+	target = receive(t, out.ns, ":7")
 	vault := p.endpoints["vault"].NS()
 	run(t, vault, "ip", "route", "replace", "default", "via", "169.254.1.1", "dev", "eth0", "onlink")
 	in(t, vault, func() error { return sendAs(p.addresses("vault").IPv4, out.address, 7) })
 	requireSilence(t, target, "offline to the outside")
-	target = receive(t, out.ns, "udp4", ":7")
+	target = receive(t, out.ns, ":7")
 	in(t, p.endpoints["web"].NS(), func() error { return sendAs(p.addresses("web").IPv4, out.address, 7) })
 	require.NoError(t, target.SetReadDeadline(time.Now().Add(eventually)))
 	_, _, err := target.ReadFrom(make([]byte, 10))
 	require.NoError(t, err, "online to the outside")
 }
 
-func receive(t testing.TB, ns *os.File, protocol, addr string) net.PacketConn {
+func receive(t testing.TB, ns *os.File, addr string) net.PacketConn {
 	t.Helper()
 	var c net.PacketConn
 	in(t, ns, func() (err error) {
-		c, err = net.ListenPacket(protocol, addr)
+		c, err = net.ListenPacket("udp4", addr)
 		return err
 	})
 	t.Cleanup(func() { _ = c.Close() })
