@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"runtime"
 	"sort"
@@ -33,6 +34,10 @@ func Open(opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	opts.Logger.Debug("project", "id", project.ID, "file", project.File, "state", project.StateDir)
 	if opts.LookupEnv == nil {
 		opts.LookupEnv = os.LookupEnv
 	}
@@ -94,6 +99,7 @@ func (e *Engine) current(ctx context.Context) (*state.State, error) {
 		if err != nil || !st.Active() {
 			return st, err
 		}
+		e.opts.Logger.Debug("containers run without a supervisor; starting one")
 	}
 	return e.client.State(ctx)
 }

@@ -120,6 +120,7 @@ func (e *Engine) image(ctx context.Context, images *store.Store, c *stack.Compon
 	} else {
 		img.Digest, err = images.Digest(ctx, ref)
 	}
+	e.opts.Logger.Debug("image", "component", c.Name, "source", c.Image, "digest", img.Digest, "error", err)
 	var mismatch *source.DigestError
 	switch {
 	case err == nil:

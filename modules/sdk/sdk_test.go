@@ -2,6 +2,8 @@ package sdk_test
 
 import (
 	"archive/tar"
+	"bytes"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -166,4 +168,18 @@ func TestStateOfAnotherFileIsNotTouched(t *testing.T) {
 	}))
 	_, err := e.Plan(t.Context(), sdk.PlanOptions{})
 	require.ErrorContains(t, err, "belongs to "+other)
+}
+
+func TestLoggerHearsWhatIsDone(t *testing.T) {
+	dir := engine(t, `COMPONENT a { image = "tar://app.tar" command = ["/x"] }`).Project().Dir
+	var log bytes.Buffer
+	e, err := sdk.Open(sdk.Options{
+		File: filepath.Join(dir, "app.ctst"), CacheDir: filepath.Join(dir, "cache"),
+		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	require.NoError(t, err)
+	_, err = e.Plan(t.Context(), sdk.PlanOptions{})
+	require.NoError(t, err)
+	require.Contains(t, log.String(), "msg=project")
+	require.Regexp(t, `msg=image component=a source=tar://app.tar digest=sha256:[0-9a-f]{64}`, log.String())
 }
