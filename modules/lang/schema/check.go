@@ -74,7 +74,7 @@ func IsDigest(s string) bool {
 }
 
 func enum(values ...string) *Type {
-	return text(func(s string) *Problem {
+	t := text(func(s string) *Problem {
 		if slices.Contains(values, s) {
 			return nil
 		}
@@ -87,6 +87,8 @@ func enum(values ...string) *Type {
 		}
 		return p
 	})
+	t.Values = values
+	return t
 }
 
 func quotedList(values []string) string {

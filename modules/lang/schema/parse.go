@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -231,9 +232,10 @@ type Restart struct {
 	Max    int
 }
 
+var restartPolicies = []string{"never", "on-failure", "always", "unless-stopped"}
+
 // ParseRestart reads never, on-failure[:max], always or unless-stopped.
 func ParseRestart(s string) (Restart, *Problem) {
-	policies := []string{"never", "on-failure", "always", "unless-stopped"}
 	policy, count, found := strings.Cut(s, ":")
 	bad := &Problem{
 		Code: diag.NotOneOf, Summary: fmt.Sprintf("%q is not a restart policy", s),
@@ -247,12 +249,10 @@ func ParseRestart(s string) (Restart, *Problem) {
 		}
 		r.Max = int(n)
 	}
-	for _, p := range policies {
-		if p == policy {
-			return r, nil
-		}
+	if slices.Contains(restartPolicies, policy) {
+		return r, nil
 	}
-	near := diag.Nearest(policy, policies)
+	near := diag.Nearest(policy, restartPolicies)
 	if policy == "no" {
 		near = "never"
 	}

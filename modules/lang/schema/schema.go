@@ -39,6 +39,7 @@ type Type struct {
 	Name     string // for people: "a list of strings"
 	Min, Max int64  // of Int; of Size and Decimal the least
 	Check    func(text string) *Problem
+	Values   []string // of Text: the values that have a name, for editors; others may pass Check too
 	Elem     *Type
 	Fields   []Property
 	Any      []*Type
@@ -162,7 +163,7 @@ var properties = []Property{
 	{Name: "offline", Type: boolean, Default: "false", Doc: "reaches its connections, never the outside"},
 	{Name: "egress", Type: list(text(checkEgress), "a list of targets"), Default: "everything, unless offline", Doc: "what outside it may reach: \"tcp:10.0.0.0/8:443\", \"example.org:443\"; [] is nothing"},
 	{Name: "restart_unhealthy", Type: boolean, Default: "false", Doc: "restarted as its policy says when it is unhealthy"},
-	{Name: "restart", Type: text(check(ParseRestart)), Default: `"never"`, Doc: "never, on-failure[:max], always or unless-stopped"},
+	{Name: "restart", Type: &Type{Kind: Text, Name: "a string", Check: check(ParseRestart), Values: restartPolicies}, Default: `"never"`, Doc: "never, on-failure[:max], always or unless-stopped"},
 	{Name: "job", Type: boolean, Default: "false", Doc: "runs to completion; dependants start when it has exited with 0"},
 	{Name: "healthcheck", Type: fields(
 		Property{Name: "command", Type: textList, Doc: "runs inside; 0 is healthy"},
@@ -173,10 +174,10 @@ var properties = []Property{
 		Property{Name: "retries", Type: integer(1, math.MaxInt32), Default: "3", Doc: "failures in a row until unhealthy"},
 		Property{Name: "start_period", Type: duration, Default: `"0s"`, Doc: "failures in it do not count"},
 	), Doc: "one of command, http and tcp, with interval, timeout, retries, start_period", Components: true},
-	{Name: "stop_signal", Type: text(checkSignal), Default: `"SIGTERM"`, Doc: "asks the program to stop"},
+	{Name: "stop_signal", Type: &Type{Kind: Text, Name: "a string", Check: checkSignal, Values: signals}, Default: `"SIGTERM"`, Doc: "asks the program to stop"},
 	{Name: "stop_timeout", Type: duration, Default: `"10s"`, Doc: "until it is killed"},
-	{Name: "capabilities", Type: list(text(checkCapability), "a list of capabilities"), Default: "[]", Doc: "added to an empty set; \"docker\" stands for docker's default set"},
-	{Name: "seccomp", Type: text(checkNotEmpty), Default: `"default"`, Doc: "default, unconfined, or the path of an OCI profile"},
+	{Name: "capabilities", Type: list(&Type{Kind: Text, Name: "a string", Check: checkCapability, Values: append([]string{"docker"}, capabilities...)}, "a list of capabilities"), Default: "[]", Doc: "added to an empty set; \"docker\" stands for docker's default set"},
+	{Name: "seccomp", Type: &Type{Kind: Text, Name: "a string", Check: checkNotEmpty, Values: []string{"default", "unconfined"}}, Default: `"default"`, Doc: "default, unconfined, or the path of an OCI profile"},
 	{Name: "devices", Type: list(text(checkDevice), "a list of paths"), Doc: "device nodes by path"},
 	{Name: "labels", Type: open(scalar, "a map of strings"), Doc: "free text, never policy"},
 	{Name: "init", Type: boolean, Default: "false", Doc: "a minimal init as pid 1"},
