@@ -6,6 +6,7 @@ import (
 
 	"github.com/containust/containust/modules/lang/ast"
 	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/lang/schema"
 	"github.com/containust/containust/modules/lang/token"
 )
 
@@ -54,10 +55,6 @@ type letDefinition struct {
 	full    value
 	fullDone,
 	checkDone bool
-}
-
-var reserved = map[string]bool{
-	"env": true, "secret": true, "param": true, "let": true, "self": true, "localhost": true, "true": true, "false": true,
 }
 
 const maxName = 63
@@ -111,7 +108,7 @@ func (r *resolver) declareComponent(u *unit, s *ast.Component, name ast.Ident) {
 
 // nameAllowed reports a name that the language keeps for itself.
 func (r *resolver) nameAllowed(name ast.Ident, what string) bool {
-	if !reserved[name.Name] && token.Lookup(name.Name) == token.Ident {
+	if !schema.IsReserved(name.Name) {
 		return true
 	}
 	r.report(diag.ReservedName, name.Range, fmt.Sprintf("%q cannot be the name of a %s", name.Name, what), "choose another name",

@@ -1,11 +1,14 @@
 package schema_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/lang/parser"
 	"github.com/containust/containust/modules/lang/schema"
 )
 
@@ -126,5 +129,45 @@ func TestCheckImage(t *testing.T) {
 		problem := schema.CheckImage(text)
 		require.NotNil(t, problem, text)
 		require.Equal(t, mend, problem.Suggestion, text)
+	}
+}
+
+// What the table knows reaches the document, and comes back from its JSON.
+func TestDescribe(t *testing.T) {
+	text, err := json.Marshal(schema.Describe())
+	require.NoError(t, err)
+	var d schema.Document
+	require.NoError(t, json.Unmarshal(text, &d))
+	require.Equal(t, schema.Describe(), d)
+
+	require.Len(t, d.Properties, len(schema.Names()))
+	require.Len(t, d.Diagnostics, len(diag.Codes()))
+	byName := map[string]schema.PropertyForm{}
+	for _, p := range d.Properties {
+		byName[p.Name] = p
+		require.NotEmpty(t, p.Type.Kind, p.Name)
+	}
+	require.Equal(t, []string{"env", "param", "let", "self", "component", "secret"}, byName["env"].References)
+	require.Equal(t, []string{"env", "param", "let", "self.name"}, byName["memory"].References)
+	require.Equal(t, []string{"project", "none", "host"}, byName["network"].Type.Values)
+	require.Equal(t, "ports", byName["port"].Alternative)
+	require.EqualValues(t, 10000, *byName["cpu_weight"].Type.Max)
+	require.Equal(t, "command", byName["healthcheck"].Type.Fields[0].Name)
+	require.Contains(t, byName["capabilities"].Type.Elem.Values, "NET_ADMIN")
+}
+
+// Every example is a file, or stands for a value in one.
+func TestExamples(t *testing.T) {
+	for _, f := range schema.Statements() {
+		_, found := parser.Parse("x.ctst", []byte(f.Example))
+		require.Empty(t, found, f.Name)
+	}
+	for _, f := range append(schema.References(), schema.Literals()...) {
+		value := f.Example
+		if f.Name == "comment" {
+			value = "1 " + value
+		}
+		_, found := parser.Parse("x.ctst", []byte("LET x = "+value))
+		require.Empty(t, found, f.Name)
 	}
 }

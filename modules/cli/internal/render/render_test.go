@@ -10,11 +10,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/containust/containust/modules/cli/internal/render"
 	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/lang/schema"
 	"github.com/containust/containust/modules/lang/stack"
 	"github.com/containust/containust/modules/lang/token"
 	"github.com/containust/containust/modules/sdk"
@@ -309,4 +311,23 @@ func TestUnits(t *testing.T) {
 	require.Equal(t, "1 link, 0 links, 2 links", render.Count(1, "link")+", "+render.Count(0, "link")+", "+render.Count(2, "link"))
 	require.Equal(t, "sha256:1c9f2ab0…", render.Digest(digestA))
 	require.Equal(t, "", render.Digest(""))
+}
+
+// What schema prints fits a terminal, but for the forms, which are not broken.
+func TestSchema(t *testing.T) {
+	var out bytes.Buffer
+	require.NoError(t, render.Schema(&out, render.Style{}))
+	for _, name := range schema.Names() {
+		require.Contains(t, out.String(), "\n  "+name+"  ")
+	}
+	for line := range strings.Lines(out.String()) {
+		if strings.HasPrefix(line, "      ") && !strings.Contains(line, "for example:") {
+			require.LessOrEqual(t, utf8.RuneCountInString(line), 89, line)
+		}
+	}
+	for _, name := range []string{"healthcheck", "capabilities", "files"} {
+		out.Reset()
+		require.NoError(t, render.Property(&out, schema.Lookup(name), render.Style{}))
+		golden(t, "schema-"+name, out.String())
+	}
 }
