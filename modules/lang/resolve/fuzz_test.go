@@ -16,8 +16,9 @@ import (
 // every range inside the file, and with a stack exactly when there is no
 // error.
 func FuzzLoad(f *testing.F) {
-	archives, err := filepath.Glob("testdata/*.txtar")
+	archives, err := filepath.Glob("../specsuite/testdata/*.txtar")
 	require.NoError(f, err)
+	require.NotEmpty(f, archives)
 	for _, name := range archives {
 		archive, err := txtar.ParseFile(name)
 		require.NoError(f, err)

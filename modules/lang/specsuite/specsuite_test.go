@@ -1,0 +1,69 @@
+package specsuite_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/lang/specsuite"
+)
+
+var update = flag.Bool("update", false, "rewrite the goldens")
+
+func TestCases(t *testing.T) {
+	cases, err := specsuite.Cases()
+	require.NoError(t, err)
+	require.NotEmpty(t, cases)
+	for _, c := range cases {
+		t.Run(c.Name, func(t *testing.T) {
+			require.NotEmpty(t, c.Doc, "the case does not say what it shows")
+			got, err := c.Run(t.Context())
+			require.NoError(t, err)
+			if *update {
+				require.NoError(t, os.WriteFile(filepath.Join("testdata", c.Name+".txtar"), c.Update(got), 0o644))
+				return
+			}
+			require.NotEmpty(t, c.Want, "no want; run with -update")
+			require.Equal(t, c.Want, got)
+		})
+	}
+}
+
+// withoutCase are codes that no file alone can bring about here.
+var withoutCase = map[diag.Code]string{
+	diag.FileUnreadable: "the root file is missing: TestUnreadable",
+	diag.FileTooLarge:   "4 MiB of text: TestUnreadable",
+	diag.TooManyErrors:  "thousands of errors: TestHostile",
+	diag.TooManyLinks:   "200,000 links: TestHostile",
+	diag.TooLarge:       "texts above 1 MiB: TestHostile",
+	diag.ImportLimit:    "256 files: TestHostile",
+	diag.NestedTooDeep:  "brackets without end: TestHostile",
+	diag.SecretRefused:  "the mode of a file: TestSecretSources",
+}
+
+// Every code of the language is seen in a case, or in the test that is named.
+func TestEveryCode(t *testing.T) {
+	cases, err := specsuite.Cases()
+	require.NoError(t, err)
+	var all strings.Builder
+	for _, c := range cases {
+		all.WriteString(c.Want)
+	}
+	var missing []string
+	for _, code := range diag.Codes() {
+		seen := strings.Contains(all.String(), "error["+string(code)+"]") || strings.Contains(all.String(), "warning["+string(code)+"]")
+		if withoutCase[code] != "" {
+			require.False(t, seen, "%s is seen in a case after all", code)
+			continue
+		}
+		if !seen {
+			missing = append(missing, string(code)+" "+diag.Meanings()[code])
+		}
+	}
+	require.Empty(t, missing, "no case shows them")
+}
