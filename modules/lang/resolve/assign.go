@@ -302,7 +302,7 @@ func (r *resolver) setSecrets(inst *instance, c *stack.Component, v outcome) {
 		}
 		seen[name] = item.rng
 		c.Secrets = append(c.Secrets, name)
-		if !inst.checkOnly {
+		if !inst.checkOnly && !r.gaveUp {
 			r.secretExists(name, item.rng)
 		}
 	}

@@ -20,6 +20,10 @@ func (r *resolver) build(absolute string) *stack.Stack {
 		if d.template {
 			continue
 		}
+		if len(r.order) == maxDeploy {
+			r.report(diag.TooLarge, d.name.Range, fmt.Sprintf("more than %d components", maxDeploy), "", "")
+			return nil
+		}
 		inst := &instance{def: d, name: d.name.Name}
 		r.instances[inst.name] = inst
 		r.order = append(r.order, inst)

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/containust/containust/modules/lang/ast"
@@ -258,8 +259,9 @@ func shortestCycle(set *linkSet, edges map[*instance][]int, start *instance, ins
 			if to == start {
 				path := []int{e}
 				for back := at; back != start; back = set.ends[came[back]].from {
-					path = append([]int{came[back]}, path...)
+					path = append(path, came[back])
 				}
+				slices.Reverse(path)
 				return path
 			}
 			if _, visited := came[to]; !visited && inside(to) {

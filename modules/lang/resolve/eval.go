@@ -57,6 +57,7 @@ func (r *resolver) tooMuch() {
 
 // entriesOf returns the entries of a literal map, each key once.
 func (r *resolver) entriesOf(m *ast.Map, sc *scope) []entry {
+	r.workBudget -= len(m.Entries)
 	entries := make([]entry, 0, len(m.Entries))
 	first := make(map[string]token.Range, len(m.Entries))
 	for _, e := range m.Entries {
@@ -170,7 +171,9 @@ var roots = []string{"env", "param", "let", "secret", "self"}
 // reference evaluates ${…}. A zero range in the result stands for the place of
 // the reference; param and let keep their value's.
 func (r *resolver) reference(ref *ast.Reference, sc *scope) value {
-	if r.workBudget--; r.workBudget <= 0 {
+	r.depth++
+	defer func() { r.depth-- }()
+	if r.workBudget--; r.workBudget <= 0 || r.depth > maxDepth {
 		r.tooMuch()
 		return value{}
 	}

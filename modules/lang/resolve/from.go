@@ -144,16 +144,22 @@ func aliasNames(u *unit) []string {
 	return names
 }
 
+// mostNames is how many names a diagnostic lists.
+const mostNames = 8
+
 // namesDetail lists a few names.
 func namesDetail(prefix string, names []string) string {
-	if len(names) == 0 {
+	return fewNames(prefix, names[:min(mostNames, len(names))], len(names))
+}
+
+// fewNames lists names, and says how many there are in all.
+func fewNames(prefix string, names []string, all int) string {
+	if all == 0 {
 		return ""
 	}
-	const most = 8
-	shown := names[:min(most, len(names))]
-	text := prefix + strings.Join(shown, ", ")
-	if len(names) > most {
-		text += fmt.Sprintf(" and %d more", len(names)-most)
+	text := prefix + strings.Join(names, ", ")
+	if all > len(names) {
+		text += fmt.Sprintf(" and %d more", all-len(names))
 	}
 	return text + "."
 }
@@ -171,6 +177,11 @@ func (r *resolver) scopesOf(inst *instance) []level {
 		}
 	}
 	for {
+		// A level has a scope and parameters of its own for every component.
+		if r.workBudget -= 5; r.workBudget <= 0 {
+			r.tooMuch()
+			break
+		}
 		levels = append(levels, level{d, sc})
 		if d.base == nil {
 			break
@@ -209,7 +220,7 @@ func (r *resolver) bind(d *definition, sc *scope) map[string]*binding {
 	given := map[string]token.Range{}
 	resembled := map[string]bool{}
 	for _, a := range from.Args {
-		if a.Name.Name == "" {
+		if a.Name.Name == "" || r.gaveUp {
 			continue
 		}
 		if first, ok := given[a.Name.Name]; ok {
@@ -232,7 +243,7 @@ func (r *resolver) bind(d *definition, sc *scope) map[string]*binding {
 		if params[name].expr != nil {
 			continue
 		}
-		if !resembled[name] {
+		if !r.gaveUp && !resembled[name] {
 			r.report(diag.MissingArgument, from.Range, fmt.Sprintf("%s needs the argument %q", base.name.Name, name),
 				fmt.Sprintf("write %s(%s = …)", base.name.Name, name), "", diag.Related{Label: "it has no default", Range: p.node.Name.Range})
 		}

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/containust/containust/modules/lang/ast"
 	"github.com/containust/containust/modules/lang/diag"
@@ -83,6 +84,10 @@ func (r *resolver) merge(inst *instance) {
 func (r *resolver) mergeBody(inst *instance, l level, own bool) {
 	written := map[string]*ast.Property{}
 	for _, p := range l.def.node.Body.Properties {
+		if r.workBudget--; r.workBudget <= 0 {
+			r.tooMuch()
+			return
+		}
 		property := schema.Lookup(p.Name.Name)
 		if property == nil {
 			// It may be the very property that seems to be missing.
@@ -176,11 +181,11 @@ func (r *resolver) merged(inst *instance, name string) outcome {
 		return r.mergedMap(inst, s)
 	}
 	var out outcome
-	ok := true
+	ok, own := true, false // own: out.items is not a piece's
 	for _, piece := range s.pieces {
 		v := r.force(piece.lazy)
 		if v.kind == unset && v.variable == "" {
-			out, ok = outcome{unset: true}, true
+			out, ok, own = outcome{unset: true}, true, false
 			continue
 		}
 		v, fine := r.check(v, piece.property.Type, subject{inst: inst, property: piece.property, name: piece.property.Name})
@@ -189,11 +194,15 @@ func (r *resolver) merged(inst *instance, name string) outcome {
 			out.value, out.set = v, true
 			continue
 		}
-		if out.kind != list {
+		switch {
+		case out.kind != list:
 			// port = 80 in the base, then ports += [81].
 			out.value = value{kind: list, rng: v.rng, unit: v.unit, items: []value{out.value}}
+		case !own:
+			out.items = slices.Clone(out.items)
 		}
-		out.items = append(out.items[:len(out.items):len(out.items)], v.items...)
+		own = true
+		out.items = append(out.items, v.items...)
 	}
 	out.set = out.set && ok
 	return out

@@ -25,6 +25,17 @@ const (
 	maxImportDepth = 32
 )
 
+// What is reported, and what is worked on, before a file is given up: a file
+// that is made to be slow shall not be.
+const (
+	maxFound  = 10_000    // diagnostics
+	maxNear   = 500_000   // comparisons for suggestions
+	maxWork   = 1_500_000 // values to evaluate
+	maxTexts  = 64 << 20  // bytes of text to put together
+	maxDeploy = 50_000    // components
+	maxDepth  = 10_000    // references that lead to references; each takes stack
+)
+
 // resolver is one call of Load.
 type resolver struct {
 	ctx       context.Context
@@ -43,9 +54,11 @@ type resolver struct {
 	portsFailed bool                       // the ports of some are not known
 	envBeside   *bool                      // a .env lies beside the root file
 
-	nearBudget int // comparisons left for suggestions
-	workBudget int // values left to evaluate
-	textBudget int // bytes of text left to put together
+	gaveUp     bool // there is more than is told
+	nearBudget int  // comparisons left for suggestions
+	depth      int  // of the reference that is evaluated
+	workBudget int  // values left to evaluate
+	textBudget int  // bytes of text left to put together
 }
 
 type reportKey struct {
@@ -68,7 +81,7 @@ func load(ctx context.Context, file string, opts Options) (*stack.Stack, diag.Li
 	r := &resolver{
 		ctx: ctx, opts: opts, reported: map[reportKey]bool{}, units: map[string]*unit{}, instances: map[string]*instance{},
 		secrets: map[string]*secret{}, secretEnv: map[string]string{},
-		nearBudget: 500_000, workBudget: 20_000_000, textBudget: 64 << 20,
+		nearBudget: maxNear, workBudget: maxWork, textBudget: maxTexts,
 	}
 	st := r.run(file)
 	if err := ctx.Err(); err != nil {
@@ -300,7 +313,15 @@ func (r *resolver) add(d diag.Diagnostic) {
 		return
 	}
 	r.reported[key] = true
-	r.found = append(r.found, d)
+	switch {
+	case len(r.found) < maxFound:
+		r.found = append(r.found, d)
+	case !r.gaveUp:
+		r.gaveUp = true
+		r.found = append(r.found, diag.Diagnostic{
+			Code: diag.TooManyErrors, Summary: fmt.Sprintf("more than %d errors: the rest is not told", maxFound), Range: d.Range,
+		})
+	}
 }
 
 // near returns the suggestion "did you mean", or "" when nothing is near. Its

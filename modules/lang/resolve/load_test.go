@@ -124,58 +124,6 @@ func TestUnreadable(t *testing.T) {
 	require.True(t, found.HasErrors())
 }
 
-// What nests, multiplies or never ends is refused or read; it neither panics
-// nor goes on for ever.
-func TestHostile(t *testing.T) {
-	doubling := "LET l0 = \"${env.X:-0123456789}\"\n"
-	for i := 1; i < 60; i++ {
-		doubling += fmt.Sprintf("LET l%d = \"${let.l%d}${let.l%d}\"\n", i, i-1, i-1)
-	}
-	lists := "LET l0 = [1]\n"
-	for i := 1; i < 60; i++ {
-		lists += fmt.Sprintf("LET l%d = [\"${let.l%d}\" \"${let.l%d}\"]\n", i, i-1, i-1)
-	}
-	chain := "COMPONENT c0 { image = \"file://x\" }\n"
-	for i := 1; i < 2000; i++ {
-		chain += fmt.Sprintf("COMPONENT c%d FROM c%d\n", i, i-1)
-	}
-	mesh := "COMPONENT a0"
-	names := "a0"
-	for i := 1; i < 1000; i++ {
-		names += fmt.Sprintf(",a%d", i)
-	}
-	mesh = "COMPONENT " + names + " { image = \"file://x\" }\nCONNECT " + names + " -> " + names + " NOWAIT\n"
-	for name, c := range map[string]struct {
-		src  string
-		want diag.Code
-	}{
-		"doubled text":      {doubling, diag.TooLarge},
-		"doubled lists":     {lists + "COMPONENT a { image = \"file://x\" command = \"${let.l59}\" }", diag.WrongType},
-		"chain of copies":   {chain, diag.ImportLimit},
-		"mesh":              {mesh, diag.TooManyLinks},
-		"brackets":          {"LET a = " + strings.Repeat("[", 1<<20), diag.NestedTooDeep},
-		"braces":            {strings.Repeat("COMPONENT a {", 1<<16), diag.TooManyErrors},
-		"map braces":        {"LET a = " + strings.Repeat("{a=", 1<<18), diag.NestedTooDeep},
-		"nonsense":          {strings.Repeat("= ", 1<<20), diag.UnexpectedToken},
-		"bare words":        {"LET a = [" + strings.Repeat("a/*x ", 1<<19), diag.TooManyErrors},
-		"quotes":            {strings.Repeat("'“", 1<<18), diag.TooManyErrors},
-		"closing":           {strings.Repeat("}", 1<<20), diag.StrayBracket},
-		"blanks":            {strings.Repeat("a\n", 1<<20), diag.UnknownStatement},
-		"invalid bytes":     {strings.Repeat("\xff ", 1<<20), diag.TooManyErrors},
-		"unknown names":     {"COMPONENT " + names + " { image = \"file://x\" }\n" + strings.Repeat("CONNECT zzzzz -> qqqqq\n", 1<<15), diag.UnknownComponent},
-		"exposures":         {"COMPONENT " + names + " { image = \"file://x\" port = 80 }\n" + strings.Repeat("EXPOSE 80\n", 1<<16), diag.ExposureTarget},
-		"keys":              {"LET a = {" + strings.Repeat("x = 1 ", 1<<18) + "}", diag.DuplicateProperty},
-		"self copy":         {"COMPONENT a FROM a", diag.FromCycle},
-		"import of itself":  {"IMPORT \"app.ctst\"\n", diag.ImportCycle},
-		"parameter of self": {"COMPONENT t(a) { image = \"x${param.a}\" }\nCOMPONENT b FROM t(a = \"${param.a}\")", diag.UnknownParameter},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, found := loadText(c.src)
-			require.Contains(t, codes(found), c.want)
-		})
-	}
-}
-
 func TestSecretDir(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) {

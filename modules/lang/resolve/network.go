@@ -332,10 +332,6 @@ func (r *resolver) exposureTarget(s *ast.Expose, e stack.Exposure) (*instance, b
 		return nil, false
 	}
 	candidates := r.listeners(want)
-	names := make([]string, 0, len(candidates))
-	for _, inst := range candidates {
-		names = append(names, inst.name)
-	}
 	switch {
 	case r.portsFailed:
 		return nil, false // one of them is in error: it may be the one
@@ -346,7 +342,11 @@ func (r *resolver) exposureTarget(s *ast.Expose, e stack.Exposure) (*instance, b
 	case len(candidates) == 0:
 		r.report(diag.ExposureTarget, s.Range, fmt.Sprintf("no component listens on %d/%s", e.Port, e.Protocol), "add TO and a component's name", "")
 	default:
-		r.report(diag.ExposureTarget, s.Range, fmt.Sprintf("several components listen on %d/%s", e.Port, e.Protocol), "add TO and one of their names", namesDetail("They are ", names))
+		var names []string
+		for _, inst := range candidates[:min(mostNames, len(candidates))] {
+			names = append(names, inst.name)
+		}
+		r.report(diag.ExposureTarget, s.Range, fmt.Sprintf("several components listen on %d/%s", e.Port, e.Protocol), "add TO and one of their names", fewNames("They are ", names, len(candidates)))
 	}
 	return nil, false
 }

@@ -68,6 +68,9 @@ func (r *resolver) declare(u *unit) {
 		switch s := s.(type) {
 		case *ast.Component:
 			for _, name := range s.Names {
+				if r.gaveUp {
+					return
+				}
 				r.declareComponent(u, s, name)
 			}
 		case *ast.Let:

@@ -35,6 +35,7 @@ type Scanner struct {
 	broken   map[int]bool
 
 	swallowed int
+	openEnded bool // Ahead found that no */ follows
 }
 
 const byteOrderMark = "\uFEFF"
@@ -286,10 +287,15 @@ func (s *Scanner) Ahead() string {
 				continue
 			}
 		case strings.HasPrefix(rest, "/*"):
-			if end := strings.Index(rest[2:], "*/"); end >= 0 {
+			if s.openEnded {
+				return ""
+			}
+			end := strings.Index(rest[2:], "*/")
+			if end >= 0 {
 				rest = rest[end+4:]
 				continue
 			}
+			s.openEnded = true
 		default:
 			return rest
 		}
