@@ -1,0 +1,48 @@
+package integration
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/sdk"
+)
+
+// TestExampleStacks validates and plans every stack of examples/stacks. Their
+// images are not there, which is all that is found.
+func TestExampleStacks(t *testing.T) {
+	files, err := filepath.Glob("../examples/stacks/*/*.ctst")
+	require.NoError(t, err)
+	stacks := 0
+	for _, file := range files {
+		folder := filepath.Base(filepath.Dir(file))
+		if folder == "templates" {
+			continue
+		}
+		stacks++
+		t.Run(folder, func(t *testing.T) {
+			require.Equal(t, folder+".ctst", filepath.Base(file))
+			eng, err := sdk.Open(sdk.Options{
+				File: file, StateDir: filepath.Join(t.TempDir(), "state"), CacheDir: t.TempDir(),
+				LookupEnv: func(name string) (string, bool) { return "x", strings.HasPrefix(name, "CONTAINUST_SECRET_") },
+			})
+			require.NoError(t, err)
+			st, found := eng.Load(t.Context())
+			require.Empty(t, found)
+			require.NotEmpty(t, st.Links)
+			require.NotEmpty(t, st.Exposures)
+
+			d, err := eng.Plan(t.Context(), sdk.PlanOptions{})
+			require.NoError(t, err)
+			require.Len(t, d.Plan.Changes, len(st.Components))
+			for _, w := range d.Warnings {
+				require.Equal(t, diag.Warning, w.Severity)
+				require.Contains(t, []diag.Code{sdk.SourceMissing, sdk.SourceUnsupported, sdk.NotInThisVersion, sdk.FileMissing}, w.Code, w.Summary)
+			}
+		})
+	}
+	require.GreaterOrEqual(t, stacks, 8)
+}
