@@ -3,6 +3,7 @@ package resolve
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -23,7 +24,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the goldens")
 
 // TestGolden resolves app.ctst of each archive. The other files are its
-// imports; "env" holds the environment, "envfile" that of --env-file and
+// imports, those behind a URL called by it; "env" holds the environment, "envfile" that of --env-file and
 // "secrets" the secrets, as NAME=value lines; "want" is what comes out.
 func TestGolden(t *testing.T) {
 	archives, err := filepath.Glob("testdata/*.txtar")
@@ -81,6 +82,13 @@ func goldenOutput(t *testing.T, archive *txtar.Archive) string {
 			return "", fs.ErrNotExist
 		},
 		CPUs: 4,
+		Fetch: func(_ context.Context, url, _ string) ([]byte, error) {
+			data, err := read(url)
+			if err != nil {
+				return nil, errors.New("404 Not Found")
+			}
+			return data, nil
+		},
 	}
 	if data, ok := files["envfile"]; ok {
 		opts.EnvFile = pairs(data)

@@ -26,6 +26,13 @@ type Options struct {
 	// (only to mention it). nil: os.ReadFile.
 	ReadFile func(name string) ([]byte, error)
 
+	// Fetch returns an import over https, or over http with a pin. url is
+	// absolute and normalised; pin is the SHA-256 that the source asks for, 64
+	// hex digits, or empty. An error that has the method Diagnostic()
+	// diag.Diagnostic is shown as that says, at the import. nil: such imports
+	// are errors. See package fetch.
+	Fetch func(ctx context.Context, url, pin string) ([]byte, error)
+
 	// LookupEnv is the caller's environment: ${env.X} and
 	// CONTAINUST_SECRET_<X>. nil: empty.
 	LookupEnv func(name string) (string, bool)
