@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"sort"
+	"sync"
 
 	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/lang/diag"
@@ -25,6 +26,9 @@ type Engine struct {
 	project Project
 	store   *state.Store
 	client  *supervise.Client
+
+	mu    sync.Mutex
+	texts map[string][]byte // what the last load has fetched, by URL
 }
 
 // Open finds the project and returns an engine for it. Nothing is read but what
@@ -61,13 +65,33 @@ func Open(opts Options) (*Engine, error) {
 func (e *Engine) Project() Project { return e.project }
 
 // Load reads and resolves the project's file. The stack is nil if there are
-// errors among what was found.
+// errors among what was found. The digests of imports that are new are written
+// to ctst.lock beside the file.
 func (e *Engine) Load(ctx context.Context) (*stack.Stack, diag.List) {
-	return resolve.Load(ctx, e.project.File, resolve.Options{
+	return e.load(ctx, false)
+}
+
+func (e *Engine) load(ctx context.Context, update bool) (*stack.Stack, diag.List) {
+	im, err := e.openImports(update)
+	if err != nil {
+		return nil, diag.List{lockProblem(err)}
+	}
+	st, found := resolve.Load(ctx, e.project.File, resolve.Options{
+		Fetch:        im.fetch,
 		LookupEnv:    e.opts.LookupEnv,
 		LookupSecret: resolve.SecretDir(e.project.StateDir + "/secrets"),
 		CPUs:         runtime.NumCPU(),
 	})
+	e.mu.Lock()
+	e.texts = im.texts
+	e.mu.Unlock()
+	if update && found.HasErrors() {
+		return nil, found // an update is done whole or not at all
+	}
+	if err := e.record(im, update); err != nil {
+		return nil, append(found, lockProblem(err))
+	}
+	return st, found
 }
 
 // openImages opens the store of images.

@@ -32,7 +32,10 @@ const (
 // has. What is wrong with the file or a source is an error that holds a
 // diag.Errors.
 func (e *Engine) Plan(ctx context.Context, opts PlanOptions) (*Deployment, error) {
-	st, found := e.Load(ctx)
+	if opts.Update && e.opts.Offline {
+		return nil, errUpdateOffline
+	}
+	st, found := e.load(ctx, opts.Update)
 	if err := found.Err(); err != nil {
 		return nil, err
 	}

@@ -31,8 +31,10 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/containust/containust/modules/lang/diag"
 	"github.com/containust/containust/modules/lang/internal/wholefile"
 	"github.com/containust/containust/modules/lang/schema"
+	"github.com/containust/containust/modules/lang/token"
 )
 
 // Name is what the file is called.
@@ -59,14 +61,30 @@ type File struct {
 // Error says why a lock cannot be used. It matches ErrDamaged, ErrNewer, or
 // what the system said.
 type Error struct {
-	Path   string
-	Offset int64 // in bytes, of what is damaged
-	Err    error
+	Path string
+	Pos  token.Pos // of what is damaged; zero: it is not
+	Err  error
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("read %s: %v", e.Path, e.Err) }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// Diagnostic returns the error as it is shown.
+func (e *Error) Diagnostic() diag.Diagnostic {
+	d := diag.Diagnostic{
+		Code: diag.LockUnusable, Summary: fmt.Sprintf("%s cannot be used: %v", e.Path, e.Err),
+		Detail: "Make it a regular file that can be read, or remove it.",
+	}
+	switch {
+	case errors.Is(e.Err, ErrNewer):
+		d.Detail = "Run a newer ctst."
+	case errors.Is(e.Err, ErrDamaged):
+		d.Range = token.Range{File: e.Path, Start: e.Pos, End: e.Pos}
+		d.Detail = "Mend it: a merge may have left it so. Or remove it: what is imported is then fetched and recorded anew, whatever it is now."
+	}
+	return d
+}
 
 // ErrDamaged is matched when the text is not that of a lock.
 var ErrDamaged = errors.New("it is damaged")
@@ -131,7 +149,7 @@ func Update(path string, change func(*File) error) error {
 
 // Parse reads the text of a lock. The error is an *Error without a path.
 func Parse(text []byte) (*File, error) {
-	p := parser{json: json.NewDecoder(bytes.NewReader(text))}
+	p := parser{text: text, json: json.NewDecoder(bytes.NewReader(text))}
 	if !utf8.Valid(text) {
 		return nil, p.damaged("it is not UTF-8")
 	}
@@ -168,23 +186,28 @@ func Parse(text []byte) (*File, error) {
 	return f, nil
 }
 
-type parser struct{ json *json.Decoder }
+type parser struct {
+	text []byte
+	json *json.Decoder
+}
 
+// damaged reports what follows the last thing that could be read.
 func (p *parser) damaged(format string, args ...any) error {
-	return &Error{Offset: p.json.InputOffset(), Err: fmt.Errorf("%w: %s", ErrDamaged, fmt.Sprintf(format, args...))}
+	offset := min(int(p.json.InputOffset()), len(p.text))
+	offset += len(p.text[offset:]) - len(bytes.TrimLeft(p.text[offset:], " \t\r\n,:"))
+	line := p.text[bytes.LastIndexByte(p.text[:offset], '\n')+1 : offset]
+	return &Error{
+		Pos: token.Pos{Offset: offset, Line: 1 + bytes.Count(p.text[:offset], []byte("\n")), Column: 1 + utf8.RuneCount(line)},
+		Err: fmt.Errorf("%w: %s", ErrDamaged, fmt.Sprintf(format, args...)),
+	}
 }
 
 // syntax is damaged for what encoding/json says.
 func (p *parser) syntax(err error) error {
-	out := &Error{Offset: p.json.InputOffset(), Err: fmt.Errorf("%w: %w", ErrDamaged, err)}
-	var at *json.SyntaxError
-	if errors.As(err, &at) {
-		out.Offset = at.Offset
-	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		out.Err = fmt.Errorf("%w: it ends too early", ErrDamaged)
+		return p.damaged("it ends too early")
 	}
-	return out
+	return p.damaged("%v", err)
 }
 
 // object reads { "key": value … } and calls value behind each key. encoding/json
@@ -199,11 +222,11 @@ func (p *parser) object(name string, value func(key string) error) error {
 	}
 	seen := map[string]bool{}
 	for p.json.More() {
-		token, err := p.json.Token()
+		next, err := p.json.Token()
 		if err != nil {
 			return p.syntax(err)
 		}
-		key, _ := token.(string) // encoding/json lets nothing else be a key
+		key, _ := next.(string) // encoding/json lets nothing else be a key
 		if seen[key] {
 			return p.damaged("%q stands in it twice", key)
 		}
