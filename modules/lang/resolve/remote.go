@@ -111,17 +111,34 @@ func normalise(url *neturl.URL) error {
 			return fmt.Errorf("%q is not the name of a host", host)
 		}
 	}
-	if strings.Contains(ascii, ":") {
+	switch bracketed := strings.HasPrefix(url.Host, "["); {
+	case bracketed:
 		ascii = "[" + ascii + "]"
+	case strings.Contains(ascii, ":"):
+		return fmt.Errorf("%q is not the name of a host", host)
 	}
 	if port != "" && !(url.Scheme == "https" && port == "443") && !(url.Scheme == "http" && port == "80") {
 		ascii += ":" + port
 	}
-	url.Host, url.ForceQuery = ascii, false
+	url.Host, url.ForceQuery, url.RawQuery = ascii, false, escapeQuery(url.RawQuery)
 	if url.Path == "" {
 		url.Path = "/"
 	}
 	return nil
+}
+
+// escapeQuery escapes what package url leaves as it is in a query, and no
+// request can hold.
+func escapeQuery(query string) string {
+	var b strings.Builder
+	for i := range len(query) {
+		if c := query[i]; c <= ' ' || c >= 0x7f {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 const asciiHost = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:"
