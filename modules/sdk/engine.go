@@ -68,14 +68,18 @@ func (e *Engine) Project() Project { return e.project }
 // errors among what was found. The digests of imports that are new are written
 // to ctst.lock beside the file.
 func (e *Engine) Load(ctx context.Context) (*stack.Stack, diag.List) {
-	return e.load(ctx, false)
+	im, err := e.openImports(false)
+	if err != nil {
+		return nil, diag.List{shown(err)}
+	}
+	st, found := e.resolve(ctx, im)
+	if err := im.record(); err != nil {
+		return nil, append(found, shown(err))
+	}
+	return st, found
 }
 
-func (e *Engine) load(ctx context.Context, update bool) (*stack.Stack, diag.List) {
-	im, err := e.openImports(update)
-	if err != nil {
-		return nil, diag.List{lockProblem(err)}
-	}
+func (e *Engine) resolve(ctx context.Context, im *imports) (*stack.Stack, diag.List) {
 	st, found := resolve.Load(ctx, e.project.File, resolve.Options{
 		Fetch:        im.fetch,
 		LookupEnv:    e.opts.LookupEnv,
@@ -85,12 +89,6 @@ func (e *Engine) load(ctx context.Context, update bool) (*stack.Stack, diag.List
 	e.mu.Lock()
 	e.texts = im.texts
 	e.mu.Unlock()
-	if update && found.HasErrors() {
-		return nil, found // an update is done whole or not at all
-	}
-	if err := e.record(im, update); err != nil {
-		return nil, append(found, lockProblem(err))
-	}
 	return st, found
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -15,21 +16,26 @@ import (
 	"github.com/containust/containust/modules/lang/lock"
 )
 
-var errUpdateOffline = errors.New("update needs the network, and Options.Offline forbids it")
-
-// imports is what one load has fetched. The resolver asks for one file after
-// the other.
+// imports is what one load fetches. The resolver asks for one file after the
+// other.
 type imports struct {
 	fetcher *fetch.Fetcher
-	locked  map[string]string // URL -> digest
-	texts   map[string][]byte // by URL
-	pinned  map[string]bool   // URLs with a digest in the source
+	path    string            // of ctst.lock
+	locked  map[string]string // URL -> digest, of what may not have changed
+	update  bool              // ctst.lock is to say what was fetched, and no more
+	texts   map[string][]byte // of what was fetched, by URL
+	pinned  map[string]bool   // URLs whose digest the source says
+	log     *slog.Logger
 }
 
-// openImports reads ctst.lock. With update what it says is not asked for.
+// openImports reads ctst.lock. For an update what it says of imports does not
+// count.
 func (e *Engine) openImports(update bool) (*imports, error) {
-	im := &imports{texts: map[string][]byte{}, pinned: map[string]bool{}}
-	file, err := lock.Read(e.lockPath())
+	im := &imports{
+		path: filepath.Join(e.project.Dir, lock.Name), update: update,
+		texts: map[string][]byte{}, pinned: map[string]bool{}, log: e.opts.Logger,
+	}
+	file, err := lock.Read(im.path)
 	if err != nil {
 		return nil, err
 	}
@@ -40,59 +46,54 @@ func (e *Engine) openImports(update bool) (*imports, error) {
 	return im, nil
 }
 
-func (e *Engine) lockPath() string { return filepath.Join(e.project.Dir, lock.Name) }
-
 func (im *imports) fetch(ctx context.Context, url, pin string) ([]byte, error) {
 	text, err := im.fetcher.Fetch(ctx, url, pin)
+	im.log.Debug("import", "url", url, "bytes", len(text), "error", err)
 	if err == nil {
 		im.texts[url], im.pinned[url] = text, pin != ""
 	}
 	return text, err
 }
 
-// record writes to ctst.lock what it does not have yet; after an update it then
-// has what was fetched, and no more.
-func (e *Engine) record(im *imports, update bool) error {
+// record writes to ctst.lock what it does not say yet. It is an error if that
+// cannot be, unless the source says it.
+func (im *imports) record() error {
 	fresh := map[string]string{}
-	needed := false // the source does not say the digest of each
+	needed := im.update
 	for url, text := range im.texts {
 		if im.locked[url] == "" {
 			fresh[url] = fetch.Digest(text)
 			needed = needed || !im.pinned[url]
 		}
 	}
-	if len(fresh) == 0 && !update {
+	if len(fresh) == 0 && !im.update {
 		return nil
 	}
-	err := lock.Update(e.lockPath(), func(file *lock.File) error {
-		if update {
-			file.Imports = fresh
-			return nil
-		}
-		for url, digest := range fresh {
-			// Somebody else may have been faster.
-			if other := file.Imports[url]; other != "" && other != digest {
-				return &fetch.DigestError{URL: url, Locked: other, Found: digest}
-			}
-			if file.Imports == nil {
-				file.Imports = map[string]string{}
-			}
-			file.Imports[url] = digest
-		}
-		return nil
-	})
+	err := lock.Update(im.path, func(file *lock.File) error { return im.change(file, fresh) })
 	var differs *fetch.DigestError
 	switch {
-	case err == nil:
-		e.opts.Logger.Debug("recorded imports", "lock", e.lockPath(), "new", len(fresh))
-		return nil
-	case errors.As(err, &differs):
+	case err == nil || errors.As(err, &differs):
 		return err
-	case !needed && !update:
-		e.opts.Logger.Info("imports are not recorded; the file pins them", "error", err)
+	case !needed:
+		im.log.Info("imports are not recorded; the file pins them", "error", err)
 		return nil
 	}
 	return &unrecordedError{err: err, urls: slices.Sorted(maps.Keys(fresh))}
+}
+
+// change puts what is new into the lock as it is now: somebody else may have
+// been faster.
+func (im *imports) change(file *lock.File, fresh map[string]string) error {
+	if file.Imports == nil || im.update {
+		file.Imports = map[string]string{}
+	}
+	for url, digest := range fresh {
+		if other := file.Imports[url]; other != "" && other != digest {
+			return &fetch.DigestError{URL: url, Locked: other, Found: digest}
+		}
+		file.Imports[url] = digest
+	}
+	return nil
 }
 
 // unrecordedError says that what was fetched cannot be written to ctst.lock.
@@ -107,9 +108,9 @@ func (e *unrecordedError) Unwrap() error { return e.err }
 
 // Diagnostic returns the error as it is shown.
 func (e *unrecordedError) Diagnostic() diag.Diagnostic {
-	shown := e.urls[:min(3, len(e.urls))]
-	detail := "It must record the digests of " + strings.Join(shown, ", ")
-	if more := len(e.urls) - len(shown); more > 0 {
+	few := e.urls[:min(3, len(e.urls))]
+	detail := "It must record the digests of " + strings.Join(few, ", ")
+	if more := len(e.urls) - len(few); more > 0 {
 		detail += fmt.Sprintf(" and %d more", more)
 	}
 	return diag.Diagnostic{
@@ -118,8 +119,8 @@ func (e *unrecordedError) Diagnostic() diag.Diagnostic {
 	}
 }
 
-// lockProblem is what a person has to mend before ctst.lock can be used.
-func lockProblem(err error) diag.Diagnostic {
+// shown is an error of imports as it is shown.
+func shown(err error) diag.Diagnostic {
 	var described interface{ Diagnostic() diag.Diagnostic }
 	if errors.As(err, &described) {
 		return described.Diagnostic()
