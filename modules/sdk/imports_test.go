@@ -318,6 +318,23 @@ func TestSourceOfAnImport(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// Who was faster is not overwritten: what was fetched differs from what the
+// lock says by then.
+func TestRecordedByAnotherMeanwhile(t *testing.T) {
+	var p *project
+	w := serve(t, nil)
+	w.Config.Handler = http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
+		text := fmt.Sprintf(`{"version": 1, "imports": {"%s/lib/t.ctst": "sha256:%s"}}`, p.web.URL, digest(twoTemplate))
+		if err := os.WriteFile(filepath.Join(p.dir, lock.Name), []byte(text), 0o600); err != nil {
+			t.Error(err)
+		}
+		fmt.Fprint(out, oneTemplate)
+	})
+	p = newProject(t, w, usesT)
+	require.Equal(t, []diag.Code{diag.ImportChanged}, p.load(false))
+	require.Equal(t, digest(twoTemplate), p.locked()["/lib/t.ctst"])
+}
+
 // Two processes that load at once record both, and see the same.
 func TestLoadedAtOnce(t *testing.T) {
 	w := serve(t, map[string]string{"/lib/t.ctst": oneTemplate})

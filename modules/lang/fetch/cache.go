@@ -42,6 +42,10 @@ func (c cache) write(digest string, data []byte) error {
 		return fmt.Errorf("keep it in the cache: %w", err)
 	}
 	if err := wholefile.Write(filepath.Join(c.dir, digest), data, 0o600); err != nil {
+		// Windows replaces no file that somebody reads, who has it already.
+		if _, kept := c.read(digest); kept == nil {
+			return nil
+		}
 		return fmt.Errorf("keep it in the cache: %w", err)
 	}
 	return nil

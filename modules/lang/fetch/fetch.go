@@ -20,12 +20,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"time"
 )
 
 // Options say how to fetch. The zero value works.
 type Options struct {
-	// Client makes the requests. Its Jar is not used, and its CheckRedirect
-	// is replaced. nil: one with timeouts and the proxy of the environment.
+	// Client makes the requests. Its Jar is not used, its CheckRedirect is
+	// replaced, and its Timeout, zero: two minutes, is that of one file. nil:
+	// one with the proxy of the environment.
 	Client *http.Client
 
 	// Locked has the digests of what was fetched before: URL -> 64 hex digits
@@ -42,6 +44,7 @@ type Options struct {
 type Fetcher struct {
 	cache   cache
 	client  *http.Client
+	timeout time.Duration // of one file
 	locked  map[string]string
 	offline bool
 }
@@ -49,7 +52,9 @@ type Fetcher struct {
 // New returns a fetcher that keeps files below the folder cacheDir, in
 // imports/sha256/<64 hex digits>. The folder is made when it is needed.
 func New(cacheDir string, opts Options) *Fetcher {
-	return &Fetcher{cache: newCache(cacheDir), client: newClient(opts.Client), locked: opts.Locked, offline: opts.Offline}
+	f := &Fetcher{cache: newCache(cacheDir), locked: opts.Locked, offline: opts.Offline}
+	f.client, f.timeout = newClient(opts.Client)
+	return f
 }
 
 // Fetch returns the file behind an absolute URL with the scheme https, or http
@@ -76,7 +81,7 @@ func (f *Fetcher) Fetch(ctx context.Context, url, pin string) ([]byte, error) {
 	if f.offline {
 		return nil, &OfflineError{URL: url, Err: kept}
 	}
-	data, err := get(ctx, f.client, url, pin != "")
+	data, err := f.get(ctx, url, pin != "")
 	if err != nil {
 		return nil, err
 	}

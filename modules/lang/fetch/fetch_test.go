@@ -8,6 +8,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -147,6 +148,7 @@ func TestOffline(t *testing.T) {
 		"not kept":      {digest, "", "cache of this machine"},
 		"damaged":       {digest, "texT", "damaged"},
 		"cut":           {digest, "tex", "damaged"},
+		"no digest":     {"../" + digest, "", "is not a digest"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -352,7 +354,11 @@ func TestWhatIsSent(t *testing.T) {
 		http.SetCookie(w, &http.Cookie{Name: "c", Value: "1"})
 		http.Redirect(w, r, other.URL+"/there?x=1", http.StatusFound)
 	})
-	got, err := fetch.New(t.TempDir(), fetch.Options{Client: s.Client()}).Fetch(t.Context(), s.URL+"/a?token=hidden", "")
+	client := s.Client()
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	client.Jar = jar
+	got, err := fetch.New(t.TempDir(), fetch.Options{Client: client}).Fetch(t.Context(), s.URL+"/a?token=hidden", "")
 	require.NoError(t, err)
 	require.Equal(t, "text", string(got), "another host may serve it")
 	for _, path := range []string{"/a?token=hidden", "/there?x=1"} {
@@ -366,30 +372,36 @@ func TestWhatIsSent(t *testing.T) {
 	}
 }
 
-func TestSlowServerAndCancel(t *testing.T) {
-	started := make(chan struct{}, 1)
+// A server that ends its answer when it sees nobody listening is not believed:
+// half of a file is no file.
+func TestSlowServer(t *testing.T) {
+	started := make(chan struct{}, 100)
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "te")
 		w.(http.Flusher).Flush()
 		started <- struct{}{}
 		<-r.Context().Done()
 	})
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		<-started
-		cancel()
-	}()
 	dir := t.TempDir()
-	_, err := fetch.New(dir, fetch.Options{Client: s.Client()}).Fetch(ctx, s.URL, "")
-	require.ErrorIs(t, err, context.Canceled)
-	require.NoDirExists(t, filepath.Join(dir, "imports"))
-
 	client := s.Client()
-	client.Timeout = 50 * time.Millisecond
-	_, err = fetch.New(dir, fetch.Options{Client: client}).Fetch(t.Context(), s.URL, "")
-	var e *fetch.Error
-	require.ErrorAs(t, err, &e)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-started
+			cancel()
+		}()
+		_, err := fetch.New(dir, fetch.Options{Client: client}).Fetch(ctx, s.URL, "")
+		require.Equal(t, context.Canceled, err)
+	}
+	client.Timeout = 10 * time.Millisecond
+	for range 20 {
+		_, err := fetch.New(dir, fetch.Options{Client: client}).Fetch(t.Context(), s.URL, "")
+		var e *fetch.Error
+		require.ErrorAs(t, err, &e)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "longer than 10ms")
+	}
+	require.NoDirExists(t, filepath.Join(dir, "imports"))
 }
 
 func TestUnknownAuthority(t *testing.T) {

@@ -28,18 +28,22 @@ const (
 // userAgent tells a server who asks.
 const userAgent = "containust"
 
-// newClient returns a client that follows redirects as this package wants it.
-func newClient(given *http.Client) *http.Client {
-	client := &http.Client{Timeout: wholeTimeout}
+// newClient returns a client that follows redirects as this package wants it,
+// and the time that a file may take. The client has no timeout of its own: see
+// get.
+func newClient(given *http.Client) (*http.Client, time.Duration) {
+	client, timeout := &http.Client{}, wholeTimeout
 	if given != nil {
 		*client = *given
-		client.Jar = nil
+		if given.Timeout > 0 {
+			timeout = given.Timeout
+		}
 	}
 	if client.Transport == nil {
 		client.Transport = newTransport()
 	}
-	client.CheckRedirect = checkRedirect
-	return client
+	client.Jar, client.Timeout, client.CheckRedirect = nil, 0, checkRedirect
+	return client, timeout
 }
 
 func newTransport() http.RoundTripper {
@@ -88,22 +92,37 @@ func checkURL(u *neturl.URL, pinned bool) error {
 }
 
 // get asks the server.
-func get(ctx context.Context, client *http.Client, url string, pinned bool) ([]byte, error) {
+func (f *Fetcher) get(ctx context.Context, url string, pinned bool) ([]byte, error) {
 	u, err := neturl.Parse(url)
 	if err != nil {
-		return nil, failed(ctx, url, err)
+		return nil, &Error{URL: url, Err: cause(err)}
 	}
 	if err := checkURL(u, pinned); err != nil {
 		return nil, &Error{URL: u.Redacted(), Err: err}
 	}
+	limited, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	data, err := f.request(limited, url)
+	// A server that sees the connection close may end the answer as if it were
+	// whole, and be faster than the error: what comes then is not taken.
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case limited.Err() != nil:
+		return nil, &Error{URL: url, Err: fmt.Errorf("it took longer than %s: %w", f.timeout, limited.Err())}
+	}
+	return data, err
+}
+
+func (f *Fetcher) request(ctx context.Context, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, failed(ctx, url, err)
+		return nil, &Error{URL: url, Err: err}
 	}
 	req.Header.Set("User-Agent", userAgent)
-	resp, err := client.Do(req)
+	resp, err := f.client.Do(req)
 	if err != nil {
-		return nil, failed(ctx, url, err)
+		return nil, &Error{URL: url, Err: cause(err)}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -117,19 +136,16 @@ func get(ctx context.Context, client *http.Client, url string, pinned bool) ([]b
 	case len(data) > MaxBytes:
 		return nil, &SizeError{URL: url}
 	case err != nil:
-		return nil, failed(ctx, url, err)
+		return nil, &Error{URL: url, Err: err}
 	}
 	return data, nil
 }
 
-// failed is the error of a request. That of the context comes as it is.
-func failed(ctx context.Context, url string, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
+// cause is the error of a request without the operation and the address.
+func cause(err error) error {
 	var request *neturl.Error
 	if errors.As(err, &request) {
-		err = request.Err // without the operation and the address, which *Error says
+		return request.Err
 	}
-	return &Error{URL: url, Err: err}
+	return err
 }

@@ -70,6 +70,7 @@ func TestParseErrors(t *testing.T) {
 		"digest of others":   {text(`{"version": 1, "imports": {"u": "sha512:ZEROS"}}`), `digest of "u"`, 1, lock.ErrDamaged},
 		"digest is no text":  {`{"version": 1, "imports": {"u": 7}}`, `digest of "u"`, 1, lock.ErrDamaged},
 		"more behind":        {`{"version": 1} {}`, "follows its end", 1, lock.ErrDamaged},
+		"rubbish behind":     {"{\"version\": 1}\n>>>>>>> x", "follows its end", 2, lock.ErrDamaged},
 		"not UTF-8":          {"{\"version\": 1, \"\xff\": 1}", "UTF-8", 1, lock.ErrDamaged},
 		"nested without end": {strings.Repeat(`{"a":`, 20000), "depth", 1, lock.ErrDamaged},
 	} {

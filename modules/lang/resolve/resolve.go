@@ -9,7 +9,8 @@
 //	})
 //
 // It runs on every platform, needs no privileges, never looks at images or
-// host paths, and may be called from any number of goroutines.
+// host paths, asks the network through Options.Fetch only, and may be called
+// from any number of goroutines.
 package resolve
 
 import (
