@@ -1,8 +1,10 @@
 package fetch
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 
 	"github.com/containust/containust/modules/lang/diag"
@@ -22,7 +24,16 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Diagnostic returns the error as it is shown.
 func (e *Error) Diagnostic() diag.Diagnostic {
-	return diag.Diagnostic{Code: diag.ImportUnreadable, Summary: fmt.Sprintf("%s cannot be fetched: %v", e.URL, e.Err)}
+	d := diag.Diagnostic{Code: diag.ImportUnreadable, Summary: fmt.Sprintf("%s cannot be fetched: %v", e.URL, e.Err)}
+	var certificate *tls.CertificateVerificationError
+	var network *net.OpError
+	switch {
+	case errors.As(e.Err, &certificate):
+		d.Detail = "For an authority of your own, name the file with its certificate: SSL_CERT_FILE=ca.pem"
+	case errors.As(e.Err, &network):
+		d.Detail = "Is the address right, and is there a network? Behind a proxy, set HTTPS_PROXY."
+	}
+	return d
 }
 
 // StatusError says that a server did not answer with a file.
@@ -44,13 +55,10 @@ func (e *StatusError) Error() string {
 
 // Diagnostic returns the error as it is shown.
 func (e *StatusError) Diagnostic() diag.Diagnostic {
-	d := diag.Diagnostic{
+	return diag.Diagnostic{
 		Code: diag.ImportUnreadable, Summary: fmt.Sprintf("%s cannot be fetched: the server answered %s", e.URL, e.status()),
+		Detail: "Is the address right? It is asked for without credentials: what needs them is imported as a file beside this one.",
 	}
-	if e.Code == http.StatusUnauthorized || e.Code == http.StatusForbidden {
-		d.Detail = "Imports are fetched without credentials. Fetch it once, keep it beside this file, and import it by its path."
-	}
-	return d
 }
 
 // SizeError says that a file is larger than MaxBytes.
@@ -125,7 +133,7 @@ func (e *DigestError) Diagnostic() diag.Diagnostic {
 	case e.Pin != "":
 		return diag.Diagnostic{
 			Code: diag.ImportPin, Summary: e.URL + " does not have the digest it is pinned to",
-			Detail: fmt.Sprintf("expected sha256:%s\nfound    sha256:%s", e.Pin, e.Found),
+			Detail: fmt.Sprintf("expected sha256:%s\nfound    sha256:%s\nLook at what changed. To accept it, pin the digest that was found.", e.Pin, e.Found),
 		}
 	}
 	return diag.Diagnostic{

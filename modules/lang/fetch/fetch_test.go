@@ -407,7 +407,9 @@ func TestSlowServer(t *testing.T) {
 func TestUnknownAuthority(t *testing.T) {
 	s := serve(t, says("text"))
 	_, err := fetch.New(t.TempDir(), fetch.Options{}).Fetch(t.Context(), s.URL, "")
-	require.ErrorContains(t, err, "certificate")
+	var e *fetch.Error
+	require.ErrorAs(t, err, &e)
+	require.Contains(t, e.Diagnostic().Detail, "SSL_CERT_FILE")
 }
 
 // Several fetchers, as of several processes, and several goroutines on each

@@ -67,6 +67,8 @@ func (r *resolver) locateURL(u *unit, s *ast.Import, file, pin string) (location
 	}
 	url := base.ResolveReference(written)
 	switch {
+	case url.Scheme == "":
+		return refuse(diag.ImportAddress, "the address of the import cannot be read: it does not begin with a scheme", `write "https://…", or the path of a file`, "")
 	case url.Scheme != "https" && url.Scheme != "http":
 		detail := "Imports are files, https:// and, with a pin, http://."
 		if u.fetched() {
@@ -188,7 +190,7 @@ func (r *resolver) fetch(s *ast.Import, at location, pin string) ([]byte, bool) 
 // would give it what the machine's user did not hand over.
 var refusedInFetched = map[string]bool{"env": true, "secret": true}
 
-const passItDetail = `Give the template a parameter, write "${param.name}" alone in this place, and pass the whole value from a file of your own.`
+const passIt = "pass it as a parameter"
 
 // refuseReferences reports the references of a fetched file to environment and
 // secrets, wherever they stand and whether they are used or not.
@@ -199,7 +201,8 @@ func (r *resolver) refuseReferences(u *unit) {
 		}
 		references(s, func(ref *ast.Reference) {
 			if refusedInFetched[ref.Root] {
-				r.report(diag.NotInFetched, ref.Range, fmt.Sprintf("a fetched file cannot use ${%s.%s}", ref.Root, ref.Name), "pass it as a parameter", passItDetail)
+				r.report(diag.NotInFetched, ref.Range, fmt.Sprintf("a fetched file cannot use ${%s.%s}", ref.Root, ref.Name), passIt,
+					"Give the template a parameter, write ${param.name} in this place, and pass the value from a file of your own.")
 			}
 		})
 	}
@@ -212,7 +215,8 @@ func (r *resolver) refuseLocal(v value, s subject) {
 	if runes := []rune(shown); len(runes) > 60 {
 		shown = string(runes[:60]) + "…"
 	}
-	r.report(diag.NotInFetched, v.rng, fmt.Sprintf("a fetched file cannot set %s to %q", s.name, shown), "pass it as a parameter", passItDetail)
+	r.report(diag.NotInFetched, v.rng, fmt.Sprintf("a fetched file cannot set %s to %q", s.name, shown), passIt,
+		`Give the template a parameter, write "${param.name}" alone in this place, and pass the whole value from a file of your own.`)
 }
 
 func digest(src []byte) string {
