@@ -173,6 +173,7 @@ func commands(app string) map[string]scriptCommand {
 		},
 		"killpid": killPID,
 		"machine": machine,
+		"serve":   serve,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"sort"
+	"sync"
 
 	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/lang/diag"
@@ -25,6 +26,9 @@ type Engine struct {
 	project Project
 	store   *state.Store
 	client  *supervise.Client
+
+	mu    sync.Mutex
+	texts map[string][]byte // what the last load has fetched, by URL
 }
 
 // Open finds the project and returns an engine for it. Nothing is read but what
@@ -61,13 +65,31 @@ func Open(opts Options) (*Engine, error) {
 func (e *Engine) Project() Project { return e.project }
 
 // Load reads and resolves the project's file. The stack is nil if there are
-// errors among what was found.
+// errors among what was found. The digests of imports that are new are written
+// to ctst.lock beside the file.
 func (e *Engine) Load(ctx context.Context) (*stack.Stack, diag.List) {
-	return resolve.Load(ctx, e.project.File, resolve.Options{
+	im, err := e.openImports(false)
+	if err != nil {
+		return nil, diag.List{shown(err)}
+	}
+	st, found := e.resolve(ctx, im)
+	if err := im.record(); err != nil {
+		return nil, append(found, shown(err))
+	}
+	return st, found
+}
+
+func (e *Engine) resolve(ctx context.Context, im *imports) (*stack.Stack, diag.List) {
+	st, found := resolve.Load(ctx, e.project.File, resolve.Options{
+		Fetch:        im.fetch,
 		LookupEnv:    e.opts.LookupEnv,
 		LookupSecret: resolve.SecretDir(e.project.StateDir + "/secrets"),
 		CPUs:         runtime.NumCPU(),
 	})
+	e.mu.Lock()
+	e.texts = im.texts
+	e.mu.Unlock()
+	return st, found
 }
 
 // openImages opens the store of images.

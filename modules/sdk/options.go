@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"log/slog"
+	"net/http"
 	"os"
 	"time"
 
@@ -21,6 +22,10 @@ type Options struct {
 	StateDir string // empty: .containust beside the file
 	CacheDir string // empty: $CONTAINUST_CACHE_DIR, else ~/.containust/cache
 
+	// Offline: nothing is asked of the network; imports come from the cache.
+	Offline    bool
+	HTTPClient *http.Client // fetches imports; nil: see fetch.Options
+
 	// Supervisor is the command that runs supervise.Guard with the state folder,
 	// which is appended as the last argument. Empty: what needs a supervisor
 	// that does not run yet is an error.
@@ -34,7 +39,12 @@ type Options struct {
 type PlanOptions struct {
 	// Import brings missing sources into the store; without it a source that
 	// cannot be read is a warning. Applying needs it.
-	Import   bool
+	Import bool
+
+	// Update fetches the imports again, whatever ctst.lock says, and makes it
+	// say what they are now.
+	Update bool
+
 	Progress func(Progress) // of imports; nil: none
 }
 

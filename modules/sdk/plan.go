@@ -32,7 +32,36 @@ const (
 // has. What is wrong with the file or a source is an error that holds a
 // diag.Errors.
 func (e *Engine) Plan(ctx context.Context, opts PlanOptions) (*Deployment, error) {
+	if opts.Update {
+		return e.planUpdate(ctx, opts)
+	}
 	st, found := e.Load(ctx)
+	return e.planStack(ctx, st, found, opts)
+}
+
+// planUpdate plans with what the imports are now. ctst.lock is written when all
+// the rest is known to be good.
+func (e *Engine) planUpdate(ctx context.Context, opts PlanOptions) (*Deployment, error) {
+	if e.opts.Offline {
+		return nil, errors.New("update needs the network, and Options.Offline forbids it")
+	}
+	im, err := e.openImports(true)
+	if err != nil {
+		return nil, diag.List{shown(err)}.Err()
+	}
+	st, found := e.resolve(ctx, im)
+	d, err := e.planStack(ctx, st, found, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := im.record(); err != nil {
+		return nil, diag.List{shown(err)}.Err()
+	}
+	return d, nil
+}
+
+// planStack plans what the file says, if it is good.
+func (e *Engine) planStack(ctx context.Context, st *stack.Stack, found diag.List, opts PlanOptions) (*Deployment, error) {
 	if err := found.Err(); err != nil {
 		return nil, err
 	}

@@ -149,7 +149,7 @@ func projectID(stateDir string) string {
 	return strings.Trim(readable, "-") + "-" + hex.EncodeToString(hash[:4])
 }
 
-// CacheDir returns the folder in which images are kept for all projects of the
+// CacheDir returns the folder in which images and imports are kept for all projects of the
 // user: $CONTAINUST_CACHE_DIR, else ~/.containust/cache.
 func CacheDir() (string, error) {
 	if dir := os.Getenv("CONTAINUST_CACHE_DIR"); dir != "" {

@@ -99,7 +99,11 @@ const (
 	ImportUnsupported   Code = "CT334"
 	ImportPin           Code = "CT335"
 	NoEffectInImport    Code = "CT336"
+	ImportAddress       Code = "CT337"
+	ImportChanged       Code = "CT338"
+	NotInFetched        Code = "CT339"
 	SharedVolume        Code = "CT340"
+	LockUnusable        Code = "CT341"
 )
 
 // Sources.
@@ -132,6 +136,7 @@ const (
 	SecretNotAllowed  Code = "CT604"
 	SecretsCollide    Code = "CT605"
 	VariableWrongType Code = "CT606"
+	NeedsNetwork      Code = "CT607"
 )
 
 // Meanings maps each code of this module to one line that says what it means.
@@ -218,6 +223,10 @@ func Meanings() map[Code]string {
 		ImportUnsupported:   "an import of a kind that this version does not support",
 		ImportPin:           "an imported file that does not have the digest it is pinned to",
 		NoEffectInImport:    "a statement that has no effect in an imported file",
+		ImportAddress:       "an import whose address cannot be used as it is",
+		ImportChanged:       "a fetched file that is not what ctst.lock has recorded",
+		NotInFetched:        "something that a fetched file may not say by itself",
+		LockUnusable:        "a ctst.lock that cannot be read or written",
 		SharedVolume:        "a copy that shares the named volume of its original",
 
 		BadSource: "not the URI of an image",
@@ -241,6 +250,7 @@ func Meanings() map[Code]string {
 		SecretRefused:     "a secret that cannot be used as it is",
 		SecretNotAllowed:  "a secret in a place that anyone may read",
 		SecretsCollide:    "two secrets with one environment variable",
+		NeedsNetwork:      "something that only the network has, which --offline forbids",
 		VariableWrongType: "an environment variable whose text is not of the type that is needed",
 	}
 }

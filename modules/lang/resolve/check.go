@@ -147,6 +147,10 @@ func (r *resolver) checkText(v value, t *schema.Type, s subject) (value, bool) {
 			return v, false
 		}
 	}
+	if v.unit.fetched() && t.Local != nil && t.Local(v.text.Value) {
+		r.refuseLocal(v, s)
+		return v, false
+	}
 	return v, true
 }
 

@@ -187,6 +187,9 @@ func (r *resolver) reference(ref *ast.Reference, sc *scope) value {
 		r.report(diag.DefaultNotAllowed, ref.Range, fmt.Sprintf("a default for ${%s.%s}", ref.Root, ref.Name), `remove ":-" and the text behind it`, "Only ${env.X:-text} has a default.")
 		return value{}
 	}
+	if sc.unit.fetched() && refusedInFetched[ref.Root] {
+		return value{} // reported by refuseReferences
+	}
 	switch ref.Root {
 	case "env":
 		return r.variable(ref, sc)

@@ -36,6 +36,7 @@ func FuzzLoad(f *testing.F) {
 				}
 				return nil, fs.ErrNotExist
 			},
+			Fetch:     func(context.Context, string, string) ([]byte, error) { return []byte(src), nil },
 			LookupEnv: func(name string) (string, bool) { return name, len(name)%2 == 0 },
 			CPUs:      2,
 		}

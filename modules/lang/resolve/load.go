@@ -2,8 +2,6 @@ package resolve
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -43,8 +41,9 @@ type resolver struct {
 	found     diag.List
 	reported  map[reportKey]bool
 	root      *unit
-	units     map[string]*unit // by absolute path
+	units     map[string]*unit // by location.key; nil: could not be fetched
 	all       []*unit
+	reads     int                  // files that were asked for
 	instances map[string]*instance // the components of the root file
 	order     []*instance
 	secrets   map[string]*secret
@@ -105,7 +104,8 @@ func (r *resolver) run(file string) *stack.Stack {
 		r.report(diag.FileUnreadable, token.Range{}, fmt.Sprintf("%s cannot be read: %s", file, reason(err)), "", "")
 		return nil
 	}
-	r.root = r.parse(file, absolute, src, true)
+	r.reads++
+	r.root = r.parse(location{name: file, key: absolute, dir: filepath.Dir(absolute)}, src, true)
 	r.importsOf(r.root, []*unit{r.root}, nil)
 	for _, u := range r.all {
 		r.linkBases(u)
@@ -115,11 +115,11 @@ func (r *resolver) run(file string) *stack.Stack {
 }
 
 // parse reads the text of a file and declares its names.
-func (r *resolver) parse(name, absolute string, src []byte, root bool) *unit {
-	tree, found := parser.Parse(name, src)
+func (r *resolver) parse(at location, src []byte, root bool) *unit {
+	tree, found := parser.Parse(at.name, src)
 	r.found = append(r.found, found...)
-	u := &unit{name: name, dir: filepath.Dir(absolute), root: root, tree: tree}
-	r.units[absolute] = u
+	u := &unit{location: at, digest: digest(src), root: root, tree: tree}
+	r.units[at.key] = u
 	r.all = append(r.all, u)
 	r.declare(u)
 	return u
@@ -142,82 +142,72 @@ func (r *resolver) importOne(u *unit, s *ast.Import, path []*unit, places []toke
 		u.incomplete = true
 		return
 	}
-	alias, ok := r.importAlias(u, s, target)
+	file, pin := cutPin(target)
+	alias, ok := r.importAlias(u, s, file)
 	if !ok {
 		u.incomplete = true
 		return
 	}
 	u.imports[alias] = nil
-	if strings.Contains(target, "://") {
-		scheme, _, _ := strings.Cut(target, "://")
-		r.report(diag.ImportUnsupported, s.Path.Range, fmt.Sprintf("imports over %s are not supported by this version", scheme), "import a file",
-			"Fetch it once, keep it beside this file, and import it by its path.")
-		return
-	}
-	file, digest, pinned := cutPin(target)
 	if file == "" {
 		r.report(diag.ImportUnreadable, s.Path.Range, "the path of the import is empty", "", "")
 		return
 	}
-	name := file
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(filepath.Dir(u.name), filepath.FromSlash(file))
+	if at, ok := r.locate(u, s, file, pin); ok {
+		u.imports[alias] = r.importFile(s, at, pin, path, places)
 	}
-	imported := r.importFile(s, name, digest, pinned, path, places)
-	u.imports[alias] = imported
 }
 
 // importFile reads one imported file, or finds it among those read already.
-func (r *resolver) importFile(s *ast.Import, name, digest string, pinned bool, path []*unit, places []token.Range) *unit {
-	absolute, err := filepath.Abs(name)
-	if err != nil {
-		r.report(diag.ImportUnreadable, s.Path.Range, fmt.Sprintf("%s cannot be read: %s", name, reason(err)), "", "")
-		return nil
-	}
-	if known := r.units[absolute]; known != nil {
+func (r *resolver) importFile(s *ast.Import, at location, pin string, path []*unit, places []token.Range) *unit {
+	if known, ok := r.units[at.key]; ok {
+		if known == nil {
+			return nil
+		}
 		for i, u := range path {
 			if u == known {
 				r.importCycle(s, path[i:], append(places[i:len(places):len(places)], s.Range))
 				return nil
 			}
 		}
-		if pinned {
-			r.checkPin(s, name, digest)
+		if !r.matchesPin(s, at, pin, known.digest) {
+			return nil
 		}
 		return known
 	}
-	if len(r.all) >= maxFiles || len(path) > maxImportDepth {
+	if r.reads >= maxFiles || len(path) > maxImportDepth {
 		r.report(diag.ImportLimit, s.Path.Range, fmt.Sprintf("more than %d files, or imports deeper than %d", maxFiles, maxImportDepth), "", "")
 		return nil
 	}
-	src, err := r.opts.ReadFile(name)
-	if err != nil {
-		r.report(diag.ImportUnreadable, s.Path.Range, fmt.Sprintf("%s cannot be read: %s", name, reason(err)), "",
-			"A path is relative to the file that imports.")
+	r.reads++
+	src, ok := r.read(s, at, pin)
+	if !ok || !r.matchesPin(s, at, pin, digest(src)) {
 		return nil
 	}
-	if pinned && !r.matchesPin(s, name, digest, src) {
-		return nil
-	}
-	u := r.parse(name, absolute, src, false)
+	u := r.parse(at, src, false)
 	r.importsOf(u, append(path[:len(path):len(path)], u), append(places[:len(places):len(places)], s.Range))
 	return u
 }
 
-func (r *resolver) checkPin(s *ast.Import, name, digest string) {
-	if src, err := r.opts.ReadFile(name); err == nil {
-		r.matchesPin(s, name, digest, src)
+// read reads a file, from disk or from the network.
+func (r *resolver) read(s *ast.Import, at location, pin string) ([]byte, bool) {
+	if at.url != nil {
+		return r.fetch(s, at, pin)
 	}
+	src, err := r.opts.ReadFile(at.name)
+	if err != nil {
+		r.report(diag.ImportUnreadable, s.Path.Range, fmt.Sprintf("%s cannot be read: %s", at.name, reason(err)), "",
+			"A path is relative to the file that imports.")
+	}
+	return src, err == nil
 }
 
-func (r *resolver) matchesPin(s *ast.Import, name, digest string, src []byte) bool {
-	sum := sha256.Sum256(src)
-	actual := hex.EncodeToString(sum[:])
-	if actual == digest {
+func (r *resolver) matchesPin(s *ast.Import, at location, pin, actual string) bool {
+	if pin == "" || actual == pin {
 		return true
 	}
-	r.report(diag.ImportPin, s.Path.Range, fmt.Sprintf("%s does not have the digest it is pinned to", name), "",
-		fmt.Sprintf("expected sha256:%s\nfound    sha256:%s", digest, actual))
+	r.report(diag.ImportPin, s.Path.Range, fmt.Sprintf("%s does not have the digest it is pinned to", at.name), "",
+		fmt.Sprintf("expected sha256:%s\nfound    sha256:%s", pin, actual))
 	return false
 }
 
@@ -235,24 +225,22 @@ func (r *resolver) importCycle(s *ast.Import, path []*unit, places []token.Range
 }
 
 // cutPin splits the pin off a path. Any other @ is part of the path.
-func cutPin(target string) (file, digest string, pinned bool) {
+func cutPin(target string) (file, pin string) {
 	i := strings.LastIndex(target, "@sha256:")
 	if i < 0 || !schema.IsDigest(target[i+len("@sha256:"):]) {
-		return target, "", false
+		return target, ""
 	}
-	return target[:i], target[i+len("@sha256:"):], true
+	return target[:i], target[i+len("@sha256:"):]
 }
 
 // importAlias returns the name of an import, which no component and no other
 // import may have.
-func (r *resolver) importAlias(u *unit, s *ast.Import, target string) (string, bool) {
+func (r *resolver) importAlias(u *unit, s *ast.Import, file string) (string, bool) {
 	alias := ast.Ident{Range: s.Path.Range}
 	if s.Alias != nil {
 		alias = *s.Alias
 	} else {
-		file, _, _ := cutPin(target)
-		base := file[strings.LastIndexAny(file, `/\`)+1:]
-		alias.Name = strings.TrimSuffix(base, filepath.Ext(base))
+		alias.Name = stem(file, u.fetched() || isURL(file))
 		if !isIdent(alias.Name) {
 			r.report(diag.ImportAlias, s.Path.Range, fmt.Sprintf("%q is not a name", alias.Name), "add AS and a name", "Without AS the import is called after its file.")
 			return "", false

@@ -9,7 +9,8 @@
 //	})
 //
 // It runs on every platform, needs no privileges, never looks at images or
-// host paths, and may be called from any number of goroutines.
+// host paths, asks the network through Options.Fetch only, and may be called
+// from any number of goroutines.
 package resolve
 
 import (
@@ -25,6 +26,13 @@ type Options struct {
 	// ReadFile reads the root file, imports and a .env beside the root file
 	// (only to mention it). nil: os.ReadFile.
 	ReadFile func(name string) ([]byte, error)
+
+	// Fetch returns an import over https, or over http with a pin. url is
+	// absolute and normalised; pin is the SHA-256 that the source asks for, 64
+	// hex digits, or empty. An error that has the method Diagnostic()
+	// diag.Diagnostic is shown as that says, at the import. nil: such imports
+	// are errors. See package fetch.
+	Fetch func(ctx context.Context, url, pin string) ([]byte, error)
 
 	// LookupEnv is the caller's environment: ${env.X} and
 	// CONTAINUST_SECRET_<X>. nil: empty.

@@ -12,8 +12,8 @@ import (
 
 // unit is one file with the names that it defines.
 type unit struct {
-	name       string // as diagnostics call it
-	dir        string // absolute
+	location
+	digest     string // SHA-256 of its text, 64 hex digits
 	root       bool
 	tree       *ast.File
 	components map[string]*definition
@@ -82,6 +82,9 @@ func (r *resolver) declare(u *unit) {
 		}
 	}
 	u.markUsedLets()
+	if u.fetched() {
+		r.refuseReferences(u)
+	}
 }
 
 func (r *resolver) declareComponent(u *unit, s *ast.Component, name ast.Ident) {
@@ -199,51 +202,58 @@ func (r *resolver) similarNames() {
 // markUsedLets looks through the whole text: a LET in a value that a copy
 // replaces is used.
 func (u *unit) markUsedLets() {
-	var visit func(v ast.Value)
-	visit = func(v ast.Value) {
-		switch v := v.(type) {
-		case *ast.String:
-			for _, p := range v.Parts {
-				if p.Reference != nil && p.Reference.Root == "let" {
-					if d := u.lets[p.Reference.Name]; d != nil {
-						d.used = true
-					}
-				}
+	for _, s := range u.tree.Statements {
+		references(s, func(ref *ast.Reference) {
+			if d := u.lets[ref.Name]; ref.Root == "let" && d != nil {
+				d.used = true
 			}
-		case *ast.List:
-			for _, item := range v.Items {
-				visit(item)
+		})
+	}
+}
+
+// references calls visit for every reference in a statement.
+func references(s ast.Statement, visit func(*ast.Reference)) {
+	switch s := s.(type) {
+	case *ast.Let:
+		referencesIn(s.Value, visit)
+	case *ast.Expose:
+		if s.Text != nil {
+			referencesIn(s.Text, visit)
+		}
+	case *ast.Component:
+		if s.From != nil {
+			for _, a := range s.From.Args {
+				referencesIn(a.Value, visit)
 			}
-		case *ast.Map:
-			for _, e := range v.Entries {
-				visit(e.Value)
+		}
+		if s.Params != nil {
+			for _, p := range s.Params.List {
+				referencesIn(p.Default, visit)
+			}
+		}
+		if s.Body != nil {
+			for _, p := range s.Body.Properties {
+				referencesIn(p.Value, visit)
 			}
 		}
 	}
-	for _, s := range u.tree.Statements {
-		switch s := s.(type) {
-		case *ast.Let:
-			visit(s.Value)
-		case *ast.Expose:
-			if s.Text != nil {
-				visit(s.Text)
+}
+
+func referencesIn(v ast.Value, visit func(*ast.Reference)) {
+	switch v := v.(type) {
+	case *ast.String:
+		for _, p := range v.Parts {
+			if p.Reference != nil {
+				visit(p.Reference)
 			}
-		case *ast.Component:
-			if s.From != nil {
-				for _, a := range s.From.Args {
-					visit(a.Value)
-				}
-			}
-			if s.Params != nil {
-				for _, p := range s.Params.List {
-					visit(p.Default)
-				}
-			}
-			if s.Body != nil {
-				for _, p := range s.Body.Properties {
-					visit(p.Value)
-				}
-			}
+		}
+	case *ast.List:
+		for _, item := range v.Items {
+			referencesIn(item, visit)
+		}
+	case *ast.Map:
+		for _, e := range v.Entries {
+			referencesIn(e.Value, visit)
 		}
 	}
 }

@@ -52,6 +52,12 @@ func CheckImage(s string) *Problem {
 	return nil
 }
 
+// localImage tells whether an image lies on this machine's disk.
+func localImage(uri string) bool {
+	scheme, _, _ := strings.Cut(uri, "://")
+	return scheme == "file" || scheme == "tar"
+}
+
 // meantScheme guesses what an image without a scheme was meant to be.
 func meantScheme(s string) string {
 	switch {

@@ -181,6 +181,12 @@ func ParseVolume(s string) (Volume, *Problem) {
 	return v, nil
 }
 
+// hostVolume tells whether a volume is a path of the host.
+func hostVolume(s string) bool {
+	v, _ := ParseVolume(s)
+	return v.HostPath != ""
+}
+
 func volumeName(s string) bool {
 	for i := range len(s) {
 		c := s[i]

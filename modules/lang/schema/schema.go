@@ -39,7 +39,8 @@ type Type struct {
 	Name     string // for people: "a list of strings"
 	Min, Max int64  // of Int; of Size and Decimal the least
 	Check    func(text string) *Problem
-	Values   []string // of Text: the values that have a name, for editors; others may pass Check too
+	Local    func(text string) bool // of Text: whether it reaches for this machine, which a fetched file may not; nil: never
+	Values   []string               // of Text: the values that have a name, for editors; others may pass Check too
 	Elem     *Type
 	Fields   []Property
 	Any      []*Type
@@ -84,6 +85,15 @@ func text(check func(string) *Problem) *Type {
 	return &Type{Kind: Text, Name: "a string", Check: check}
 }
 
+// local marks what reaches for this machine. An image, a volume and a network
+// do so in some of their forms, everything else in each.
+func local(t *Type, when func(string) bool) *Type {
+	t.Local = when
+	return t
+}
+
+func always(string) bool { return true }
+
 func integer(low, high int64) *Type {
 	return &Type{Kind: Int, Name: "a whole number", Min: low, Max: high}
 }
@@ -124,7 +134,7 @@ func check[T any](parse func(string) (T, *Problem)) func(string) *Problem {
 }
 
 var properties = []Property{
-	{Name: "image", Type: text(CheckImage), Default: "required", Doc: "where the root file system comes from: file://dir, tar://archive, image://name, oci://registry/name:tag, https://….tar, each with an optional @sha256:<64 hex>"},
+	{Name: "image", Type: local(text(CheckImage), localImage), Default: "required", Doc: "where the root file system comes from: file://dir, tar://archive, image://name, oci://registry/name:tag, https://….tar, each with an optional @sha256:<64 hex>"},
 	{Name: "enabled", Type: boolean, Default: "true", Doc: "false: checked, but not deployed"},
 	{Name: "command", Type: textList, Default: "the image's own", Doc: "the arguments; argv is entrypoint + command, and no shell is ever inserted", Components: true},
 	{Name: "entrypoint", Type: textList, Default: "the image's own", Doc: "the program and its first arguments", Components: true},
@@ -136,14 +146,14 @@ var properties = []Property{
 	{Name: "ports", Type: list(port, "a list of ports"), Doc: "the ports that it listens on", Alternative: "port"},
 	{Name: "protocol", Type: text(checkProtocol), Default: "from the image's name and the port", Doc: "the scheme of the connection string"},
 	{Name: "connection_string", Type: anyText, Default: "protocol://host:port", Doc: "what PREFIX_CONNECTION_STRING holds for those who connect", Self: true, Secrets: true},
-	{Name: "volume", Type: text(check(ParseVolume)), Doc: "name:/path[:ro], ./host:/path[:ro] or /host:/path[:ro]", Alternative: "volumes"},
-	{Name: "volumes", Type: list(text(check(ParseVolume)), "a list of volumes"), Doc: "each name:/path[:ro], ./host:/path[:ro] or /host:/path[:ro]", Alternative: "volume"},
+	{Name: "volume", Type: local(text(check(ParseVolume)), hostVolume), Doc: "name:/path[:ro], ./host:/path[:ro] or /host:/path[:ro]", Alternative: "volumes"},
+	{Name: "volumes", Type: list(local(text(check(ParseVolume)), hostVolume), "a list of volumes"), Doc: "each name:/path[:ro], ./host:/path[:ro] or /host:/path[:ro]", Alternative: "volume"},
 	{Name: "tmpfs", Type: list(text(check(ParseTmpfs)), "a list of paths"), Default: `["/tmp", "/run", "/var/tmp"]`, Doc: "writable folders in memory: \"/tmp\" or \"/tmp:64MiB\"; [] for none"},
 	{Name: "files", Type: open(oneOf("text, or { source = \"./file\" }", anyText, fields(
-		Property{Name: "source", Type: text(checkNotEmpty), Doc: "the host file to copy"},
+		Property{Name: "source", Type: local(text(checkNotEmpty), always), Doc: "the host file to copy"},
 		Property{Name: "mode", Type: text(check(ParseMode)), Default: `"0444"`, Doc: "permission bits"},
 	)), "a map of paths to texts"), Doc: "read-only files: path → text, or { source = \"./ca.pem\", mode = \"0444\" }", Components: true, Secrets: true},
-	{Name: "secrets", Type: list(text(checkSecretName), "a list of names"), Doc: "files under /run/secrets/<name>, mode 0400"},
+	{Name: "secrets", Type: list(local(text(checkSecretName), always), "a list of names"), Doc: "files under /run/secrets/<name>, mode 0400"},
 	{Name: "readonly", Type: boolean, Default: "true", Doc: "the root file system cannot be written"},
 	{Name: "memory", Type: size, Doc: "the most memory it may use: \"256MiB\", \"1GB\""},
 	{Name: "memory_swap", Type: &Type{Kind: Size, Name: size.Name}, Doc: "the most swap beside memory"},
@@ -151,7 +161,7 @@ var properties = []Property{
 	{Name: "cpu_weight", Type: integer(1, 10000), Default: "the kernel's", Doc: "share of the CPUs under load, 1–10000"},
 	{Name: "pids", Type: integer(1, math.MaxInt32), Default: "4096", Doc: "the most processes"},
 	{Name: "io", Type: fields(
-		Property{Name: "device", Type: text(checkAbsolute), Doc: "the block device; without it the one of the store"},
+		Property{Name: "device", Type: local(text(checkAbsolute), always), Doc: "the block device; without it the one of the store"},
 		Property{Name: "weight", Type: integer(1, 10000), Doc: "share under load"},
 		Property{Name: "read_bps", Type: size, Doc: "bytes read a second"},
 		Property{Name: "write_bps", Type: size, Doc: "bytes written a second"},
@@ -159,7 +169,7 @@ var properties = []Property{
 		Property{Name: "write_iops", Type: integer(1, math.MaxInt64), Doc: "writes a second"},
 	), Doc: "limits of block devices"},
 	{Name: "ulimits", Type: open(oneOf(`a number or "soft:hard"`, integer(-1, math.MaxInt64), text(checkUlimit)), "a map of limits"), Doc: "nofile = 1024 or \"1024:4096\"; -1 is unlimited"},
-	{Name: "network", Type: enum("project", "none", "host"), Default: `"project"`, Doc: "project, none or host"},
+	{Name: "network", Type: local(enum("project", "none", "host"), func(s string) bool { return s == "host" }), Default: `"project"`, Doc: "project, none or host"},
 	{Name: "offline", Type: boolean, Default: "false", Doc: "reaches its connections, never the outside"},
 	{Name: "egress", Type: list(text(checkEgress), "a list of targets"), Default: "everything, unless offline", Doc: "what outside it may reach: \"tcp:10.0.0.0/8:443\", \"example.org:443\"; [] is nothing"},
 	{Name: "restart_unhealthy", Type: boolean, Default: "false", Doc: "restarted as its policy says when it is unhealthy"},
@@ -176,9 +186,9 @@ var properties = []Property{
 	), Doc: "one of command, http and tcp, with interval, timeout, retries, start_period", Components: true},
 	{Name: "stop_signal", Type: &Type{Kind: Text, Name: "a string", Check: checkSignal, Values: signals}, Default: `"SIGTERM"`, Doc: "asks the program to stop"},
 	{Name: "stop_timeout", Type: duration, Default: `"10s"`, Doc: "until it is killed"},
-	{Name: "capabilities", Type: list(&Type{Kind: Text, Name: "a string", Check: checkCapability, Values: append([]string{"docker"}, capabilities...)}, "a list of capabilities"), Default: "[]", Doc: "added to an empty set; \"docker\" stands for docker's default set"},
-	{Name: "seccomp", Type: &Type{Kind: Text, Name: "a string", Check: checkNotEmpty, Values: []string{"default", "unconfined"}}, Default: `"default"`, Doc: "default, unconfined, or the path of an OCI profile"},
-	{Name: "devices", Type: list(text(checkDevice), "a list of paths"), Doc: "device nodes by path"},
+	{Name: "capabilities", Type: list(&Type{Kind: Text, Name: "a string", Check: checkCapability, Local: always, Values: append([]string{"docker"}, capabilities...)}, "a list of capabilities"), Default: "[]", Doc: "added to an empty set; \"docker\" stands for docker's default set"},
+	{Name: "seccomp", Type: &Type{Kind: Text, Name: "a string", Check: checkNotEmpty, Local: always, Values: []string{"default", "unconfined"}}, Default: `"default"`, Doc: "default, unconfined, or the path of an OCI profile"},
+	{Name: "devices", Type: list(local(text(checkDevice), always), "a list of paths"), Doc: "device nodes by path"},
 	{Name: "labels", Type: open(scalar, "a map of strings"), Doc: "free text, never policy"},
 	{Name: "init", Type: boolean, Default: "false", Doc: "a minimal init as pid 1"},
 	{Name: "distroless", Type: oneOf("a bool or a map", boolean, fields(

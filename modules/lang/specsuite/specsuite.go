@@ -18,6 +18,7 @@ import (
 	"bytes"
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -71,7 +72,7 @@ var clauseMark = regexp.MustCompile(`\[([A-Z][0-9]+)\]`)
 
 // Parse reads a case from its archive. Its comment says what the case shows and
 // marks the clauses, "[F3]"; its files are the root file app.ctst and what that
-// imports; "env" holds the environment, "envfile" that of --env-file and
+// imports, a fetched file by its URL; "env" holds the environment, "envfile" that of --env-file and
 // "secrets" the secrets, as NAME=value lines; "want" is what must come out.
 func Parse(name string, data []byte) Case {
 	archive := txtar.Parse(data)
@@ -118,6 +119,13 @@ func (c Case) Options() resolve.Options {
 				return v, nil
 			}
 			return "", fs.ErrNotExist
+		},
+		Fetch: func(_ context.Context, url, _ string) ([]byte, error) {
+			data, err := c.File(url)
+			if err != nil {
+				return nil, errors.New("404 Not Found")
+			}
+			return data, nil
 		},
 		CPUs: 4,
 	}

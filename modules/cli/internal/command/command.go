@@ -21,6 +21,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/containust/containust/modules/cli/internal/render"
+	"github.com/containust/containust/modules/lang/diag"
 	"github.com/containust/containust/modules/sdk"
 )
 
@@ -52,7 +53,9 @@ type app struct {
 	file, dir, stateDir string
 	logLevel            slog.Level
 	noColor             bool
-	understood          bool // the command line was, and a command runs
+	offline             bool
+	sources             diag.Sources // of the files that diagnostics name; nil: the disk
+	understood          bool         // the command line was, and a command runs
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -81,6 +84,7 @@ the folder, else that of the nearest parent that has a .containust folder.`,
 	flags.StringVar(&a.dir, "project-dir", "", "look for the project in this `folder` instead of the current one")
 	flags.StringVar(&a.stateDir, "state-dir", "", "keep the project's state in this `folder` (default .containust beside the file)")
 	flags.TextVar(&a.logLevel, "log-level", slog.LevelWarn, "log to standard error from this `level` on: debug, info, warn or error")
+	flags.BoolVar(&a.offline, "offline", false, "ask nothing of the network: imports come from the cache")
 	flags.BoolVar(&a.noColor, "no-color", false, "no colours (also: the variable NO_COLOR)")
 
 	deploy := &cobra.Group{ID: "deploy", Title: "From file to containers:"}
@@ -136,12 +140,17 @@ func (a *app) open() (*sdk.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sdk.Open(sdk.Options{
+	eng, err := sdk.Open(sdk.Options{
 		File: a.file, Dir: a.dir, StateDir: a.stateDir,
+		Offline:    a.offline,
 		Supervisor: []string{self, "guard"},
 		LookupEnv:  a.LookupEnv,
 		Logger:     a.logger(),
 	})
+	if err == nil {
+		a.sources = eng.Source
+	}
+	return eng, err
 }
 
 func (a *app) logger() *slog.Logger {

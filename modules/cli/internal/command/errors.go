@@ -118,8 +118,12 @@ func (a *app) diagnostics(list diag.List) {
 		d.Related = related
 		shown = append(shown, d)
 	}
+	sources := a.sources
+	if sources == nil {
+		sources = os.ReadFile
+	}
 	// A terminal that has gone is no reason to do anything else.
-	_ = diag.Print(a.Stderr, shown, os.ReadFile, diag.PrintOptions{Color: a.style(a.Stderr).Color})
+	_ = diag.Print(a.Stderr, shown, sources, diag.PrintOptions{Color: a.style(a.Stderr).Color})
 }
 
 // shortPath returns a path as a person in the current folder would write it.

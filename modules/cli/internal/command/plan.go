@@ -106,30 +106,37 @@ func (a *app) json(value any) error {
 }
 
 func newBuild(a *app) *cobra.Command {
-	return &cobra.Command{
+	update := false
+	cmd := &cobra.Command{
 		Use:   "build [FILE]",
 		Short: "Bring the images into the store and check their digests",
 		Long: `build reads what the images' sources hold, checks digests, and unpacks what is not
-in the store yet. It starts nothing. run does the same first.`,
-		Example: examples("ctst build", "ctst build shop.ctst"),
+in the store yet. It starts nothing. run does the same first. With --update
+imports are fetched again, and ctst.lock says what they are now.`,
+		Example: examples("ctst build", "ctst build shop.ctst", "ctst build --update"),
 		Args:    arguments(0, 1, "at most one file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if update && a.offline {
+				return usage("--update needs the network, and --offline forbids it: leave one of the two away")
+			}
 			if err := a.takeFile(args); err != nil {
 				return err
 			}
-			return a.build(cmd.Context())
+			return a.build(cmd.Context(), update)
 		},
 	}
+	cmd.Flags().BoolVar(&update, "update", false, "fetch imports again, and accept what has changed")
+	return cmd
 }
 
-func (a *app) build(ctx context.Context) error {
+func (a *app) build(ctx context.Context, update bool) error {
 	eng, err := a.open()
 	if err != nil {
 		return err
 	}
 	talk := a.talk()
 	imports := render.NewImports(talk)
-	d, err := eng.Plan(ctx, sdk.PlanOptions{Import: true, Progress: imports.Progress})
+	d, err := eng.Plan(ctx, sdk.PlanOptions{Import: true, Update: update, Progress: imports.Progress})
 	talk.Status("")
 	if err != nil {
 		return a.withCount(err, "nothing was changed")

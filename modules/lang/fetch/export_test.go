@@ -1,0 +1,4 @@
+package fetch
+
+// Transport is what a fetcher without a client uses.
+var Transport = newTransport
