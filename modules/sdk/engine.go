@@ -2,11 +2,14 @@ package sdk
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 	"sort"
 
@@ -14,6 +17,7 @@ import (
 	"github.com/containust/containust/modules/lang/diag"
 	"github.com/containust/containust/modules/lang/resolve"
 	"github.com/containust/containust/modules/lang/stack"
+	"github.com/containust/containust/modules/sdk/plan"
 	"github.com/containust/containust/modules/sdk/state"
 	"github.com/containust/containust/modules/sdk/supervise"
 	"github.com/containust/containust/modules/storage/store"
@@ -62,8 +66,19 @@ func (e *Engine) Project() Project { return e.project }
 
 // Load reads and resolves the project's file. The stack is nil if there are
 // errors among what was found.
-func (e *Engine) Load(ctx context.Context) (*stack.Stack, diag.List) {
+func (e *Engine) Load(ctx context.Context) (*stack.Stack, diag.List) { return e.load(ctx, nil) }
+
+// load notes the digest of each file that was read in inputs, if it is not nil.
+func (e *Engine) load(ctx context.Context, inputs map[string]string) (*stack.Stack, diag.List) {
 	return resolve.Load(ctx, e.project.File, resolve.Options{
+		ReadFile: func(name string) ([]byte, error) {
+			text, err := os.ReadFile(name)
+			if path, absErr := filepath.Abs(name); inputs != nil && err == nil && absErr == nil {
+				digest := sha256.Sum256(text)
+				inputs[path] = "sha256:" + hex.EncodeToString(digest[:])
+			}
+			return text, err
+		},
 		LookupEnv:    e.opts.LookupEnv,
 		LookupSecret: resolve.SecretDir(e.project.StateDir + "/secrets"),
 		CPUs:         runtime.NumCPU(),
@@ -85,9 +100,15 @@ func (e *Engine) Apply(ctx context.Context, d *Deployment, opts ApplyOptions) er
 	if err := os.MkdirAll(e.project.StateDir, 0o700); err != nil {
 		return err
 	}
-	return e.client.Apply(ctx, supervise.ApplyRequest{
-		Project: e.project.Project, Desired: d.Desired, Rerun: opts.Rerun,
-	}, opts.OnEvent)
+	req := supervise.ApplyRequest{Project: e.project.Project, Desired: d.Desired, Rerun: opts.Rerun, Found: d.found}
+	if opts.Exactly {
+		key, err := e.store.Key()
+		if err != nil {
+			return err
+		}
+		req.Expect = plan.Fingerprint(key, plan.Components(key, d.Plan, d.Desired, d.current))
+	}
+	return e.client.Apply(ctx, req, opts.OnEvent)
 }
 
 // current returns the project's state: the supervisor's if there is one. If the
