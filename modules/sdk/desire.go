@@ -59,7 +59,8 @@ func (w *wanted) component(c *stack.Component, img store.Image) (d plan.Desired,
 		}
 	}
 	cfg.Args = slices.Concat(entrypoint, command)
-	if len(cfg.Args) == 0 {
+	// An image that is not there may have one.
+	if len(cfg.Args) == 0 && img.Digest != "" {
 		refusals = append(refusals, diag.Diagnostic{
 			Code: NoCommand, Severity: diag.Error, Range: c.Range,
 			Summary: fmt.Sprintf("nothing says what %s is to run", c.Name),
