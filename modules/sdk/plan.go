@@ -41,18 +41,20 @@ func (e *Engine) Plan(ctx context.Context, opts PlanOptions) (*Deployment, error
 			return nil, err
 		}
 	}
-	before, err := e.store.Load()
-	if err != nil {
+	var err error
+	if d.current, err = e.current(ctx); err != nil {
 		return nil, err
 	}
-	if d.found, err = plan.Look(e.project.StateDir, before); err != nil {
+	if d.found, err = plan.Look(e.project.StateDir, d.current); err != nil {
 		return nil, err
 	}
 	if err := e.desire(ctx, d, opts); err != nil {
 		return nil, err
 	}
-	if d.current, err = e.current(ctx); err != nil {
-		return nil, err
+	if opts.Import { // which takes its time
+		if d.current, err = e.current(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := e.checkFile(d.current); err != nil {
 		return nil, err
