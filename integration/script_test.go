@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -165,6 +166,14 @@ func commands(app string) map[string]scriptCommand {
 			}
 			ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(strings.ReplaceAll(string(text), args[0], args[1])), 0o644))
 		},
+		// ports VARIABLE… puts a free port into each variable.
+		"ports": func(ts *testscript.TestScript, _ bool, args []string) {
+			for _, arg := range args {
+				port, err := freePort()
+				ts.Check(err)
+				ts.Setenv(arg, strconv.Itoa(port))
+			}
+		},
 		// occupy listens on 127.0.0.1:$PORT until the script ends.
 		"occupy": func(ts *testscript.TestScript, _ bool, _ []string) {
 			l, err := net.Listen("tcp", "127.0.0.1:"+ts.Getenv("PORT"))
@@ -172,6 +181,7 @@ func commands(app string) map[string]scriptCommand {
 			ts.Defer(func() { ts.Check(l.Close()) })
 		},
 		"killpid": killPID,
+		"pid":     writePID,
 		"machine": machine,
 		"serve":   serve,
 	}
@@ -238,6 +248,26 @@ func killPID(ts *testscript.TestScript, _ bool, args []string) {
 			}
 		}
 	}
+}
+
+// writePID writes the process id of a component that runs: pid NAME FILE.
+func writePID(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: pid NAME FILE")
+	}
+	ts.Check(ts.Exec("ctst", "ps", "--json"))
+	var list []struct {
+		ID  string `json:"id"`
+		PID int    `json:"pid"`
+	}
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &list))
+	for _, c := range list {
+		if c.ID == args[0] && c.PID != 0 {
+			ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(strconv.Itoa(c.PID)+"\n"), 0o644))
+			return
+		}
+	}
+	ts.Fatalf("%s does not run: %s", args[0], ts.ReadFile("stdout"))
 }
 
 // alive tells whether a process runs; a zombie does not.

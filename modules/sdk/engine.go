@@ -15,6 +15,7 @@ import (
 	"github.com/containust/containust/modules/lang/diag"
 	"github.com/containust/containust/modules/lang/resolve"
 	"github.com/containust/containust/modules/lang/stack"
+	"github.com/containust/containust/modules/sdk/plan"
 	"github.com/containust/containust/modules/sdk/state"
 	"github.com/containust/containust/modules/sdk/supervise"
 	"github.com/containust/containust/modules/storage/store"
@@ -68,19 +69,26 @@ func (e *Engine) Project() Project { return e.project }
 // errors among what was found. The digests of imports that are new are written
 // to ctst.lock beside the file.
 func (e *Engine) Load(ctx context.Context) (*stack.Stack, diag.List) {
+	st, found, _ := e.load(ctx)
+	return st, found
+}
+
+// load returns the digest of each file that was read or fetched too.
+func (e *Engine) load(ctx context.Context) (*stack.Stack, diag.List, map[string]string) {
 	im, err := e.openImports(false)
 	if err != nil {
-		return nil, diag.List{shown(err)}
+		return nil, diag.List{shown(err)}, nil
 	}
 	st, found := e.resolve(ctx, im)
 	if err := im.record(); err != nil {
-		return nil, append(found, shown(err))
+		return nil, append(found, shown(err)), nil
 	}
-	return st, found
+	return st, found, im.inputs
 }
 
 func (e *Engine) resolve(ctx context.Context, im *imports) (*stack.Stack, diag.List) {
 	st, found := resolve.Load(ctx, e.project.File, resolve.Options{
+		ReadFile:     im.readFile,
 		Fetch:        im.fetch,
 		LookupEnv:    e.opts.LookupEnv,
 		LookupSecret: resolve.SecretDir(e.project.StateDir + "/secrets"),
@@ -107,9 +115,15 @@ func (e *Engine) Apply(ctx context.Context, d *Deployment, opts ApplyOptions) er
 	if err := os.MkdirAll(e.project.StateDir, 0o700); err != nil {
 		return err
 	}
-	return e.client.Apply(ctx, supervise.ApplyRequest{
-		Project: e.project.Project, Desired: d.Desired, Rerun: opts.Rerun,
-	}, opts.OnEvent)
+	req := supervise.ApplyRequest{Project: e.project.Project, Desired: d.Desired, Rerun: opts.Rerun, Found: d.found}
+	if opts.Exactly {
+		key, err := e.store.Key()
+		if err != nil {
+			return err
+		}
+		req.Expect = plan.Fingerprint(key, plan.Components(key, d.Plan, d.Desired, d.current))
+	}
+	return e.client.Apply(ctx, req, opts.OnEvent)
 }
 
 // current returns the project's state: the supervisor's if there is one. If the

@@ -24,6 +24,7 @@ type imports struct {
 	locked  map[string]string // URL -> digest, of what may not have changed
 	update  bool              // ctst.lock is to say what was fetched, and no more
 	texts   map[string][]byte // of what was fetched, by URL
+	inputs  map[string]string // path or URL of what was read -> digest
 	pinned  map[string]bool   // URLs whose digest the source says
 	log     *slog.Logger
 }
@@ -33,7 +34,7 @@ type imports struct {
 func (e *Engine) openImports(update bool) (*imports, error) {
 	im := &imports{
 		path: filepath.Join(e.project.Dir, lock.Name), update: update,
-		texts: map[string][]byte{}, pinned: map[string]bool{}, log: e.opts.Logger,
+		texts: map[string][]byte{}, inputs: map[string]string{}, pinned: map[string]bool{}, log: e.opts.Logger,
 	}
 	file, err := lock.Read(im.path)
 	if err != nil {
@@ -46,11 +47,20 @@ func (e *Engine) openImports(update bool) (*imports, error) {
 	return im, nil
 }
 
+func (im *imports) readFile(name string) ([]byte, error) {
+	text, err := os.ReadFile(name)
+	if path, absErr := filepath.Abs(name); err == nil && absErr == nil {
+		im.inputs[path] = "sha256:" + fetch.Digest(text)
+	}
+	return text, err
+}
+
 func (im *imports) fetch(ctx context.Context, url, pin string) ([]byte, error) {
 	text, err := im.fetcher.Fetch(ctx, url, pin)
 	im.log.Debug("import", "url", url, "bytes", len(text), "error", err)
 	if err == nil {
 		im.texts[url], im.pinned[url] = text, pin != ""
+		im.inputs[url] = "sha256:" + fetch.Digest(text)
 	}
 	return text, err
 }

@@ -9,18 +9,19 @@ import (
 	"github.com/containust/containust/modules/lang/stack"
 )
 
-// mounts adds a component's volumes and memory file systems.
-func mounts(cfg *container.Config, c *stack.Component) *diag.Diagnostic {
+// mounts adds a component's volumes and memory file systems, and returns what
+// keeps them from being mounted.
+func mounts(cfg *container.Config, c *stack.Component) (refusals []diag.Diagnostic) {
 	for _, v := range c.Volumes {
 		m := container.Mount{Kind: container.MountVolume, Source: v.Name, Target: v.Target, ReadOnly: v.ReadOnly}
 		if v.Name == "" {
 			m.Kind, m.Source = container.MountBind, v.HostPath
 			if _, err := os.Stat(v.HostPath); err != nil {
-				return &diag.Diagnostic{
+				refusals = append(refusals, diag.Diagnostic{
 					Code: FileMissing, Severity: diag.Error, Range: v.Range,
 					Summary: fmt.Sprintf("the volume's host path cannot be used: %v", err),
 					Detail:  "a host path is never created: make it first, or use a named volume (name:/path)",
-				}
+				})
 			}
 		}
 		cfg.Mounts = append(cfg.Mounts, m)
@@ -28,20 +29,22 @@ func mounts(cfg *container.Config, c *stack.Component) *diag.Diagnostic {
 	for _, t := range c.Tmpfs {
 		cfg.Mounts = append(cfg.Mounts, container.Mount{Kind: container.MountTmpfs, Target: t.Target, Size: t.Size})
 	}
-	return nil
+	return refusals
 }
 
-// files returns a component's files: as they are, and as they may be shown.
-func files(c *stack.Component) (real, shown []container.File, problem *diag.Diagnostic) {
+// files returns a component's files: as they are, and as they may be shown; and
+// those that cannot be read.
+func files(c *stack.Component) (real, shown []container.File, refusals []diag.Diagnostic) {
 	for _, f := range c.Files {
 		content := []byte(f.Text.Value)
 		if f.Source != "" {
 			var err error
 			if content, err = os.ReadFile(f.Source); err != nil {
-				return nil, nil, &diag.Diagnostic{
+				refusals = append(refusals, diag.Diagnostic{
 					Code: FileMissing, Severity: diag.Error, Range: f.Range,
 					Summary: fmt.Sprintf("the file for %s cannot be read: %v", f.Target, err),
-				}
+					Detail:  "a relative path belongs to the folder of the file that wrote it",
+				})
 			}
 		}
 		one := container.File{Path: f.Target, Content: content, Mode: f.Mode}
@@ -51,11 +54,12 @@ func files(c *stack.Component) (real, shown []container.File, problem *diag.Diag
 		}
 		shown = append(shown, one)
 	}
-	return real, shown, nil
+	return real, shown, refusals
 }
 
 // unsupported finds what this version cannot do. It never ignores a setting.
-func unsupported(c *stack.Component) *diag.Diagnostic {
+func unsupported(c *stack.Component) (refusals []diag.Diagnostic) {
+	_, pids := c.Where["pids"] // without it the default holds where it can
 	for _, s := range []struct {
 		property string
 		set      bool
@@ -64,10 +68,12 @@ func unsupported(c *stack.Component) *diag.Diagnostic {
 		{"memory_swap", c.MemorySwap != 0},
 		{"cpu", c.CPUs != 0},
 		{"cpu_weight", c.CPUWeight != 0},
+		{"pids", pids},
 		{"io", c.IO != nil},
 		{"devices", len(c.Devices) > 0},
 		{"init", c.Init},
-		{"egress", len(c.Egress) > 0},
+		{"egress", c.Egress != nil},
+		{"restart_unhealthy", c.RestartUnhealthy},
 		{"distroless", c.Distroless != nil},
 		{"secrets", len(c.Secrets) > 0},
 		{"seccomp", c.Seccomp != "" && c.Seccomp != "default" && c.Seccomp != "unconfined"},
@@ -79,13 +85,13 @@ func unsupported(c *stack.Component) *diag.Diagnostic {
 		if !ok {
 			place = c.Range
 		}
-		return &diag.Diagnostic{
+		refusals = append(refusals, diag.Diagnostic{
 			Code: NotInThisVersion, Severity: diag.Error, Range: place,
 			Summary: fmt.Sprintf("%s is not in this version", s.property),
 			Detail:  "it would have no effect, so it is refused; remove it to run the component without",
-		}
+		})
 	}
-	return nil
+	return refusals
 }
 
 // NotInThisVersion is the code for settings of the language that the engine

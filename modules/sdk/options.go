@@ -37,8 +37,9 @@ type Options struct {
 
 // PlanOptions say how thoroughly to plan.
 type PlanOptions struct {
-	// Import brings missing sources into the store; without it a source that
-	// cannot be read is a warning. Applying needs it.
+	// Import brings missing sources into the store; what this version cannot do
+	// and a source that is not there are then errors, and warnings otherwise.
+	// Applying needs it.
 	Import bool
 
 	// Update fetches the imports again, whatever ctst.lock says, and makes it
@@ -63,12 +64,18 @@ type Deployment struct {
 	Desired  []plan.Desired // in the stack's order
 	Plan     *plan.Plan
 	Warnings diag.List
+	Refused  bool // warnings say why it could not be applied as it is
+
 	imported bool
+	inputs   map[string]string // .ctst file -> digest
+	current  *state.State      // what it was compared with
+	found    plan.Found
 }
 
 // ApplyOptions say how to apply. The zero value works.
 type ApplyOptions struct {
 	Rerun   []string              // jobs to run again though nothing changed
+	Exactly bool                  // or nothing: an error that matches supervise.ErrMoved if the project changed since the plan
 	OnEvent func(supervise.Event) // called in order, from one goroutine; nil: none
 }
 

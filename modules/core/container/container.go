@@ -266,8 +266,9 @@ type Backend interface {
 	// for a container that does not run.
 	Wait(ctx context.Context, id ID) (ExitStatus, error)
 	// Update changes what a container can change without a restart: its links,
-	// exposures, health check, restart policy and stop behaviour. The rest of
-	// cfg must be as it was created.
+	// exposures, limits (but rlimits), health check, restart policy and stop
+	// behaviour. The rest of cfg must be as it was created. After an error the
+	// container is as it was.
 	Update(ctx context.Context, cfg Config) error
 	// Stop sends the stop signal, waits, and then kills all of the container's
 	// processes. Stopping what does not run is not an error.

@@ -249,14 +249,31 @@ func makePipe(name string) error {
 	return os.Chmod(name, 0o622)
 }
 
-// Update changes what can be changed while the container runs.
+// Update changes what can be changed while the container runs. After an error
+// it is as it was.
 func (b *Backend) Update(ctx context.Context, cfg container.Config) error {
+	if err := supported(cfg); err != nil {
+		return err
+	}
 	c, err := b.instance(container.ID(cfg.Name))
 	if err != nil {
 		return err
 	}
 	c.operation.Lock()
 	defer c.operation.Unlock()
+	b.mu.Lock()
+	before := c.record.Config
+	b.mu.Unlock()
+	if err := b.reconfigure(ctx, c, cfg); err != nil {
+		// An exposure that cannot be made must not be in the rules of the others.
+		return errors.Join(err, b.reconfigure(context.WithoutCancel(ctx), c, before))
+	}
+	return nil
+}
+
+// reconfigure gives a container its configuration, and makes the network as it
+// says.
+func (b *Backend) reconfigure(ctx context.Context, c *instance, cfg container.Config) error {
 	hosts, err := b.hosts(ctx, cfg)
 	if err != nil {
 		return err
@@ -273,7 +290,12 @@ func (b *Backend) Update(ctx context.Context, cfg container.Config) error {
 		return err
 	}
 	b.net.changed()
-	return b.net.enforce(ctx, b.configs)
+	err = b.net.enforce(ctx, b.configs)
+	var taken *network.PortInUseError
+	if errors.As(err, &taken) {
+		return taken // it says everything; who found it does not matter
+	}
+	return err
 }
 
 // Remove deletes a container and everything of it but named volumes.

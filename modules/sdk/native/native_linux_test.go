@@ -3,7 +3,9 @@ package native_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/core/kerneltest"
+	"github.com/containust/containust/modules/core/network"
 	"github.com/containust/containust/modules/sdk/native"
 )
 
@@ -314,4 +317,37 @@ func TestUnsupportedSettingsAreRefused(t *testing.T) {
 	var unsupported *native.UnsupportedError
 	require.ErrorAs(t, err, &unsupported)
 	require.Equal(t, []string{"init", "memory"}, unsupported.Settings)
+}
+
+// TestRefusedUpdateChangesNothing: a change in place that cannot be made leaves
+// the container, and the rules of the others, as they were.
+func TestRefusedUpdateChangesNothing(t *testing.T) {
+	p := newProject(t)
+	cfg := p.config(t, "web", "sleep", "100")
+	id, err := p.Create(t.Context(), cfg)
+	require.NoError(t, err)
+	_, err = p.Start(t.Context(), id)
+	require.NoError(t, err)
+
+	limited := cfg
+	limited.Resources.Memory = 64 << 20
+	require.ErrorIs(t, p.Update(t.Context(), limited), errors.ErrUnsupported)
+
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	exposed := cfg
+	exposed.Network.Expose = []container.Exposure{{
+		Address: "127.0.0.1", HostPort: uint16(taken.Addr().(*net.TCPAddr).Port), ContainerPort: 80, Protocol: "tcp",
+	}}
+	var inUse *network.PortInUseError
+	require.ErrorAs(t, p.Update(t.Context(), exposed), &inUse)
+	infos, err := p.List(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, infos[0].Expose)
+	exit, _ := p.run(t, p.config(t, "other", "sh", "-c", "exit 0"))
+	require.Zero(t, exit.Code, "another one starts")
+	unknown := cfg
+	unknown.Name = "nobody"
+	require.ErrorIs(t, p.Update(t.Context(), unknown), fs.ErrNotExist)
 }

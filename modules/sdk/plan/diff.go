@@ -1,73 +1,229 @@
 package plan
 
 import (
-	"encoding/json"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
-	"sort"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/containust/containust/modules/core/container"
 )
 
-// Diff lists the properties in which two specifications differ, by path.
-// Layers are left out: their digests say less than the image's.
+// Diff lists the properties in which two specifications differ, by path. Layers
+// are left out: the image's digest says more.
 func Diff(old, new container.Config) []Reason {
 	before, after := properties(old), properties(new)
-	paths := map[string]bool{}
-	for p := range before {
-		paths[p] = true
-	}
-	for p := range after {
-		paths[p] = true
-	}
+	paths := slices.Concat(slices.Collect(maps.Keys(before)), slices.Collect(maps.Keys(after)))
+	slices.Sort(paths)
 	var reasons []Reason
-	for p := range paths {
-		if before[p] != after[p] {
-			reasons = append(reasons, Reason{Property: p, Old: before[p], New: after[p]})
+	for _, path := range slices.Compact(paths) {
+		if !reflect.DeepEqual(before[path], after[path]) {
+			reasons = append(reasons, Reason{Property: path, Old: before[path], New: after[path]})
 		}
 	}
-	sort.Slice(reasons, func(i, j int) bool { return reasons[i].Property < reasons[j].Property })
 	return reasons
 }
 
-// properties flattens a specification to "path" -> JSON text of the value.
-func properties(cfg container.Config) map[string]string {
-	env := cfg.Env
-	cfg.Env, cfg.Layers = nil, nil
-	text, err := json.Marshal(cfg)
-	if err != nil {
-		panic(err) // a Config holds nothing that JSON cannot say
+// flat maps a property's path to its value, see [Reason].
+type flat map[string]any
+
+// set adds a property unless it has the value that stands for none.
+func set[T comparable](f flat, path string, value, none T) {
+	if value != none {
+		f[path] = value
 	}
-	var tree map[string]any
-	if err := json.Unmarshal(text, &tree); err != nil {
-		panic(err) // it was marshalled from a struct just now
-	}
-	flat := map[string]string{}
-	for key, value := range tree {
-		flatten(flat, key, value)
-	}
-	delete(flat, "layers")
-	for _, kv := range env {
-		name, value, _ := strings.Cut(kv, "=")
-		flat["env."+name] = quote(value)
-	}
-	return flat
 }
 
-func flatten(flat map[string]string, path string, value any) {
-	if object, ok := value.(map[string]any); ok {
-		for key, v := range object {
-			flatten(flat, path+"."+key, v)
+// setList adds a list unless it is empty.
+func (f flat) setList(path string, values []string) {
+	if v := list(values); v != nil {
+		f[path] = v
+	}
+}
+
+// list is a list as a reason has it: nil when empty.
+func list(values []string) any {
+	if len(values) == 0 {
+		return nil
+	}
+	return values
+}
+
+// properties are a specification as the language would say it. What has a
+// default is always there, so that a change of it is no addition.
+func properties(cfg container.Config) flat {
+	f := flat{
+		"readonly": cfg.ReadOnly, "job": cfg.Job, "init": cfg.Init, "offline": cfg.Network.Offline,
+		"network":      string(cfg.Network.Mode),
+		"seccomp":      orDefault(cfg.Seccomp, "default"),
+		"restart":      restart(cfg.Restart),
+		"stop_signal":  orDefault(cfg.StopSignal, "SIGTERM"),
+		"stop_timeout": "10s",
+	}
+	if cfg.StopTimeout != 0 {
+		f["stop_timeout"] = duration(cfg.StopTimeout)
+	}
+	set(f, "hostname", orDefault(cfg.Hostname, cfg.Name), cfg.Name)
+	set(f, "workdir", cfg.WorkDir, "")
+	set(f, "user", cfg.User, "")
+	f.setList("command", cfg.Args)
+	f.setList("capabilities", cfg.Capabilities)
+	f.setList("devices", cfg.Devices)
+	f.setList("links", cfg.Network.Links)
+	f.setList("expose", each(cfg.Network.Expose, exposure))
+	for _, kv := range cfg.Env {
+		name, value := cutVariable(kv)
+		f["env."+name] = value
+	}
+	for name, value := range cfg.Labels {
+		f["labels."+name] = value
+	}
+	f.mounts(cfg.Mounts)
+	f.files(cfg.Files)
+	f.resources(cfg.Resources)
+	f.health(cfg.Health)
+	return f
+}
+
+func orDefault(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
+func each[T any](values []T, text func(T) string) []string {
+	var all []string
+	for _, v := range values {
+		all = append(all, text(v))
+	}
+	return all
+}
+
+func cutVariable(kv string) (name, value string) {
+	name, value, _ = strings.Cut(kv, "=")
+	return name, value
+}
+
+func (f flat) mounts(mounts []container.Mount) {
+	var volumes, tmpfs []string
+	for _, m := range mounts {
+		text := m.Target
+		if m.Kind == container.MountTmpfs {
+			if m.Size != 0 {
+				text += ":" + size(m.Size)
+			}
+			tmpfs = append(tmpfs, text)
+			continue
 		}
+		text = m.Source + ":" + text
+		if m.ReadOnly {
+			text += ":ro"
+		}
+		volumes = append(volumes, text)
+	}
+	f.setList("volumes", volumes)
+	f.setList("tmpfs", tmpfs)
+}
+
+// files are told by their content's digest: the content may be long, or come
+// from a file that is nobody else's business.
+func (f flat) files(files []container.File) {
+	for _, file := range files {
+		digest := sha256.Sum256(file.Content)
+		text := "sha256:" + hex.EncodeToString(digest[:])
+		if file.Mode != 0o444 {
+			text += fmt.Sprintf(", mode %04o", file.Mode)
+		}
+		f["files."+file.Path] = text
+	}
+}
+
+func (f flat) resources(r container.Resources) {
+	set(f, "memory", size(r.Memory), size(0))
+	set(f, "memory_swap", size(r.MemorySwap), size(0))
+	set(f, "cpu", r.CPUs, 0)
+	set(f, "cpu_weight", r.CPUWeight, 0)
+	set(f, "pids", r.PIDs, 0)
+	if r.IO != nil {
+		set(f, "io.device", r.IO.Device, "")
+		set(f, "io.weight", r.IO.Weight, 0)
+		set(f, "io.read_bps", size(r.IO.ReadBPS), size(0))
+		set(f, "io.write_bps", size(r.IO.WriteBPS), size(0))
+		set(f, "io.read_iops", int(r.IO.ReadIOPS), 0)
+		set(f, "io.write_iops", int(r.IO.WriteIOPS), 0)
+	}
+	for _, l := range r.Rlimits {
+		text := strconv.FormatInt(l.Soft, 10)
+		if l.Hard != l.Soft {
+			text += ":" + strconv.FormatInt(l.Hard, 10)
+		}
+		f["ulimits."+l.Name] = text
+	}
+}
+
+func (f flat) health(h *container.Health) {
+	if h == nil {
 		return
 	}
-	flat[path] = quote(value)
+	f.setList("healthcheck.command", h.Command)
+	set(f, "healthcheck.http", h.HTTP, "")
+	set(f, "healthcheck.tcp", int(h.TCP), 0)
+	f["healthcheck.interval"] = duration(h.Interval)
+	f["healthcheck.timeout"] = duration(h.Timeout)
+	f["healthcheck.retries"] = h.Retries
+	f["healthcheck.start_period"] = duration(h.StartPeriod)
 }
 
-func quote(value any) string {
-	text, err := json.Marshal(value)
-	if err != nil {
-		return fmt.Sprint(value)
+func restart(r container.Restart) string {
+	text := orDefault(string(r.Policy), string(container.RestartNever))
+	if r.Max != 0 {
+		text += ":" + strconv.Itoa(r.Max)
 	}
-	return string(text)
+	return text
+}
+
+// exposure is what EXPOSE would be given: "127.0.0.1:8080:80", with the
+// protocol unless it is tcp.
+func exposure(e container.Exposure) string {
+	address := e.Address
+	if strings.Contains(address, ":") {
+		address = "[" + address + "]"
+	}
+	text := fmt.Sprintf("%s:%d:%d", address, e.HostPort, e.ContainerPort)
+	if e.Protocol != "" && e.Protocol != "tcp" {
+		text += "/" + e.Protocol
+	}
+	return text
+}
+
+// size is a number of bytes in the largest unit that holds it exactly.
+func size(n int64) string {
+	units := []struct {
+		bytes int64
+		name  string
+	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1e9, "GB"}, {1e6, "MB"}, {1 << 10, "KiB"}, {1e3, "KB"}}
+	for _, u := range units {
+		if n != 0 && n%u.bytes == 0 {
+			return strconv.FormatInt(n/u.bytes, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// duration is a time as a person writes it: "1m", not "1m0s".
+func duration(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }

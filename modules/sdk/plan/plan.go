@@ -1,17 +1,25 @@
 // Package plan compares what a file wants with what a project has, and says
 // what would change and why.
 //
+//	found, err := plan.Look(stateDir, st)
+//	p := plan.Make(key, desired, st, found)
+//	for _, c := range p.Changes {
+//		fmt.Println(c.Action.Symbol(), c.Name, c.Reasons)
+//	}
+//
 // [Make] is a pure function: it looks at nothing but its arguments, so that a
-// plan can be shown, stored and compared. The package is portable.
+// plan can be shown, stored and compared. [Look] finds what the state cannot
+// know. A [Document] is a plan for other programs to read, and a [Saved] plan
+// one to be carried out later, exactly or not at all. No form of a plan holds a
+// secret: references stand for them. The package is portable and needs no
+// privileges; its values may be read from any number of goroutines.
 package plan
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
+	"fmt"
 	"slices"
-	"sort"
+	"strings"
+	"time"
 
 	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/sdk/state"
@@ -21,8 +29,12 @@ import (
 type Desired struct {
 	Config    container.Config `json:"config"` // the true one
 	Shown     container.Config `json:"shown"`  // the same with secrets as references
-	Image     state.Image      `json:"image"`
-	DependsOn []string         `json:"depends_on,omitempty"` // components that must be ready first
+	Image     state.Image      `json:"image"`  // the digest is empty while the source is not there
+	DependsOn []string         `json:"depends_on,omitempty"`
+
+	// Injected names, for each variable that a CONNECT gave, the component that
+	// it tells of.
+	Injected map[string]string `json:"injected,omitempty"`
 }
 
 // Action is what happens to a component.
@@ -31,12 +43,15 @@ type Action string
 // The actions.
 const (
 	Create  Action = "create"
-	Start   Action = "start"   // it exists unchanged but does not run
+	Start   Action = "start"   // it exists but does not run
 	Update  Action = "update"  // changed in place, without a restart
 	Replace Action = "replace" // removed and created anew
 	Remove  Action = "remove"
 	Keep    Action = "keep"
 )
+
+// Actions are all actions, in the order in which they are counted.
+var Actions = []Action{Create, Replace, Update, Start, Remove, Keep}
 
 // Symbol is the sign that stands for the action in front of a line.
 func (a Action) Symbol() string {
@@ -57,26 +72,33 @@ func (a Action) Symbol() string {
 
 // Change says what happens to one component, and why.
 type Change struct {
-	Name    string   `json:"name"`
-	Action  Action   `json:"action"`
-	Reasons []Reason `json:"reasons,omitempty"`
+	Name    string      `json:"name"`
+	Action  Action      `json:"action"`
+	Drift   bool        `json:"drift"`          // nothing but drift is the reason
+	Image   state.Image `json:"image,omitzero"` // as the file wants it; zero for what is removed
+	Reasons []Reason    `json:"reasons,omitempty"`
 }
 
-// Reason is one difference that leads to a change. Property is a path such as
-// "env.LOG_LEVEL"; Old or New is empty where the property was or will be
-// absent. Text stands alone where no property differs.
+// Reason is one difference that leads to a change.
+//
+// Property is a path as the language has it, such as "env.LOG_LEVEL". Old and
+// New are what a person would write for it: a string, a bool, an int, a float64
+// or a []string; nil where the property was or will be absent. Text says more,
+// or stands alone where no property differs.
 type Reason struct {
-	Property string `json:"property,omitempty"`
-	Old      string `json:"old,omitempty"`
-	New      string `json:"new,omitempty"`
-	Text     string `json:"text,omitempty"`
+	Property string    `json:"property,omitempty"`
+	Old      any       `json:"old,omitempty"`
+	New      any       `json:"new,omitempty"`
+	Text     string    `json:"text,omitempty"`
+	Drift    bool      `json:"drift,omitempty"` // not the file changed, but what it describes
+	Since    time.Time `json:"since,omitzero"`  // when it came to be so, if that is known
 }
 
 // Plan is what has to be done to bring a project to what its file wants.
 type Plan struct {
-	Project state.Project `json:"project"`
-	Serial  uint64        `json:"serial"`  // of the state it was made from
-	Changes []Change      `json:"changes"` // by name
+	Project state.Project
+	Serial  uint64   // of the state it was made from
+	Changes []Change // by name
 }
 
 // Empty tells whether there is nothing to do.
@@ -86,12 +108,11 @@ func (p *Plan) Empty() bool {
 
 // Action returns what happens to the named component; Keep for an unknown one.
 func (p *Plan) Action(name string) Action {
-	for _, c := range p.Changes {
-		if c.Name == name {
-			return c.Action
-		}
+	i, ok := slices.BinarySearchFunc(p.Changes, name, func(c Change, name string) int { return strings.Compare(c.Name, name) })
+	if !ok {
+		return Keep
 	}
-	return Keep
+	return p.Changes[i].Action
 }
 
 // Count returns how many components the action happens to.
@@ -104,85 +125,142 @@ func (p *Plan) Count(a Action) (n int) {
 	return n
 }
 
-// Make compares. key is the project's secret key, see [Digest]; st is only read.
-func Make(key []byte, desired []Desired, st *state.State) *Plan {
+// Make compares. key is the project's secret key, see [Digest]; st is only
+// read; found may be nil.
+func Make(key []byte, desired []Desired, st *state.State, found Found) *Plan {
 	p := &Plan{Project: st.Project, Serial: st.Serial, Changes: []Change{}}
 	wanted := map[string]bool{}
 	for _, d := range desired {
-		wanted[d.Config.Name] = true
-		p.Changes = append(p.Changes, compare(key, d, st.Components[d.Config.Name]))
+		name := d.Config.Name
+		wanted[name] = true
+		change := Change{Name: name, Action: Create, Image: d.Image}
+		if have := st.Components[name]; have != nil {
+			change.Action, change.Reasons = compare(key, d, have, found.of(name, have))
+			change.Drift = len(change.Reasons) > 0 && !slices.ContainsFunc(change.Reasons, func(r Reason) bool { return !r.Drift })
+		}
+		p.Changes = append(p.Changes, change)
 	}
 	for name := range st.Components {
 		if !wanted[name] {
 			p.Changes = append(p.Changes, Change{Name: name, Action: Remove, Reasons: []Reason{{Text: "no longer in the file"}}})
 		}
 	}
-	sort.Slice(p.Changes, func(i, j int) bool { return p.Changes[i].Name < p.Changes[j].Name })
+	slices.SortFunc(p.Changes, func(a, b Change) int { return strings.Compare(a.Name, b.Name) })
 	return p
 }
 
-func compare(key []byte, d Desired, have *state.Component) Change {
-	change := Change{Name: d.Config.Name}
+// compare finds what has to happen to a component that the project has.
+func compare(key []byte, d Desired, have *state.Component, missing Missing) (Action, []Reason) {
+	var vanished []Reason
+	if d.Image.Digest == "" && have.Image.Digest != "" {
+		// What a source holds that is not there is not known, least of all that
+		// it changed.
+		d.Image.Digest = have.Image.Digest
+		vanished = []Reason{{Property: "image", Text: place(d.Image.Source) + " is not there any more", Drift: true}}
+	}
+	reasons := differences(d, have)
+	if have.Digest != Digest(key, d) {
+		reasons = append(reasons, imageReasons(d, have)...)
+		reasons = append(reasons, secretReasons(key, d, have)...)
+		if len(reasons) == 0 {
+			reasons = []Reason{{Text: "a secret changed, or it was deployed under another key or by another version of ctst"}}
+		}
+		return Replace, append(reasons, vanished...)
+	}
+	done := have.Spec.Job && have.Status == container.StatusCompleted
+	missing.Image = missing.Image && !done // it needs none any more
+	lost := missing.reasons(d)
 	switch {
-	case have == nil:
-		change.Action = Create
-	case have.Digest != Digest(key, d):
-		change.Action = Replace
-		change.Reasons = Diff(fixed(have.Spec), fixed(d.Shown))
-		if have.Image.Digest != d.Image.Digest {
-			change.Reasons = append(change.Reasons, Reason{Property: "image", Old: have.Image.Digest, New: d.Image.Digest})
+	case !have.Active() && !done:
+		return Start, slices.Concat([]Reason{ending(have)}, lost, reasons, vanished)
+	case len(lost) > 0:
+		return Replace, slices.Concat(lost, reasons, vanished)
+	case len(reasons) > 0:
+		return Update, append(reasons, vanished...)
+	}
+	return Keep, vanished
+}
+
+// differences are those of the specifications, as far as they can be shown.
+func differences(d Desired, have *state.Component) []Reason {
+	reasons := Diff(have.Spec, d.Shown)
+	for i := range reasons {
+		r := &reasons[i]
+		if variable, ok := strings.CutPrefix(r.Property, "env."); ok && d.Injected[variable] != "" {
+			r.Text = "from " + d.Injected[variable]
 		}
-		if len(change.Reasons) == 0 {
-			change.Reasons = []Reason{{Text: "a secret changed"}}
+	}
+	if !slices.Equal(have.DependsOn, d.DependsOn) {
+		reasons = append(reasons, Reason{Property: "starts_after", Old: list(have.DependsOn), New: list(d.DependsOn)})
+	}
+	return reasons
+}
+
+func imageReasons(d Desired, have *state.Component) []Reason {
+	if have.Image.Digest == d.Image.Digest {
+		return nil
+	}
+	r := Reason{Property: "image", Old: have.Image.Digest, New: d.Image.Digest}
+	if before, now := unpinned(have.Image.Source), unpinned(d.Image.Source); before != now {
+		r.Text = before + " → " + now
+	} else {
+		r.Text, r.Drift = place(now)+" changed on disk", true
+	}
+	return []Reason{r}
+}
+
+// secretReasons names what holds a secret that changed. States of earlier
+// versions don't tell which one it was.
+func secretReasons(key []byte, d Desired, have *state.Component) []Reason {
+	var reasons []Reason
+	for path, mac := range Secrets(key, d) {
+		if before := have.Secrets[path]; before != "" && before != mac {
+			reasons = append(reasons, Reason{Property: path, Text: "a secret changed"})
 		}
-	case !have.Active() && (have.Status != container.StatusCompleted || !have.Spec.Job):
-		change.Action = Start
-		change.Reasons = []Reason{{Text: describe(have)}}
+	}
+	slices.SortFunc(reasons, func(a, b Reason) int { return strings.Compare(a.Property, b.Property) })
+	return reasons
+}
+
+// ending says why a component does not run.
+func ending(c *state.Component) Reason {
+	r := Reason{Text: string(c.Status), Since: c.Finished, Drift: !c.Stopped}
+	switch c.Status {
+	case container.StatusCreated:
+		return Reason{Text: "created, but never started"}
+	case container.StatusFailed:
+		r.Text = "failed"
+		if c.Reason != "" {
+			r.Text += ": " + c.Reason
+		}
 	default:
-		change.Reasons = Diff(have.Spec, d.Shown)
-		change.Action = Keep
-		if len(change.Reasons) > 0 {
-			change.Action = Update
+		if c.Reason != "" {
+			r.Text = c.Reason
+		}
+		if c.Exit != nil && c.Exit.Signal != 0 && !c.Stopped {
+			r.Text += fmt.Sprintf(" (exit code %d)", c.Exit.Code)
 		}
 	}
-	return change
-}
-
-// describe says why a component does not run.
-func describe(c *state.Component) string {
-	text := string(c.Status)
-	if c.Reason != "" {
-		text += ": " + c.Reason
+	if c.Restarting {
+		r.Text += "; its restart policy is about to start it again"
 	}
-	return text
+	return r
 }
 
-// Digest identifies a specification: the configuration and the image's digest.
-// It is an HMAC under the project's own key, since the specification may hold
-// secrets and the digest is stored. What can change without a restart is not
-// part of it, nor are the layers, which the image's digest stands for.
-func Digest(key []byte, d Desired) string {
-	cfg := fixed(d.Config)
-	cfg.Layers = nil
-	text, err := json.Marshal(struct {
-		Config container.Config
-		Image  string
-	}{cfg, d.Image.Digest})
-	if err != nil {
-		panic(err) // a Config holds nothing that JSON cannot say
+// unpinned is a source without its digest.
+func unpinned(uri string) string {
+	uri, _, _ = strings.Cut(uri, "@sha256:")
+	return uri
+}
+
+// place is where a source is, as a person thinks of it: the path of a folder or
+// an archive.
+func place(uri string) string {
+	uri = unpinned(uri)
+	for _, scheme := range []string{"file://", "tar://"} {
+		if path, ok := strings.CutPrefix(uri, scheme); ok {
+			return path
+		}
 	}
-	mac := hmac.New(sha256.New, key)
-	mac.Write(text)
-	return hex.EncodeToString(mac.Sum(nil))
-}
-
-// fixed is the part of a specification that a running container cannot change.
-func fixed(cfg container.Config) container.Config {
-	cfg.Network.Links = nil
-	cfg.Network.Expose = nil
-	cfg.Restart = container.Restart{}
-	cfg.Health = nil
-	cfg.StopSignal = ""
-	cfg.StopTimeout = 0
-	return cfg
+	return uri
 }

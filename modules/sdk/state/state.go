@@ -52,6 +52,9 @@ type Component struct {
 	// Digest identifies the true specification, secrets included: an HMAC under
 	// the project's key, so that a guess cannot be tested by who reads it.
 	Digest string `json:"digest"`
+	// Secrets has, for each property that holds a secret, an HMAC of its true
+	// value under the same key: what tells which one changed.
+	Secrets map[string]string `json:"secrets,omitempty"`
 	// Image is the source and the digest that it had.
 	Image Image `json:"image"`
 	// DependsOn names the components that must be ready first.
@@ -64,8 +67,12 @@ type Component struct {
 	Start    uint64                 `json:"start_time,omitempty"` // of the process, in clock ticks since boot: tells a reused pid
 	Exit     *container.ExitStatus  `json:"exit,omitempty"`
 	Restarts int                    `json:"restarts,omitempty"`
-	Started  time.Time              `json:"started,omitzero"`
-	Finished time.Time              `json:"finished,omitzero"`
+
+	Stopped    bool `json:"stopped,omitempty"`    // it ended because it was told to
+	Restarting bool `json:"restarting,omitempty"` // its policy is about to start it again
+
+	Started  time.Time `json:"started,omitzero"`
+	Finished time.Time `json:"finished,omitzero"`
 }
 
 // Image is where a component's layers came from.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"reflect"
 	"slices"
 	"time"
 
@@ -40,7 +41,18 @@ func (s *Supervisor) Apply(ctx context.Context, req ApplyRequest, emit func(Even
 	s.mu.Unlock()
 	defer s.watch(emit)()
 
-	a := &application{Supervisor: s, req: req, slots: make(chan struct{}, parallelStarts), plan: plan.Make(s.key, req.Desired, s.State())}
+	st := s.State()
+	a := &application{
+		Supervisor: s, req: req, slots: make(chan struct{}, parallelStarts),
+		plan: plan.Make(s.key, req.Desired, st, req.Found),
+	}
+	a.exposed = map[string][]container.Exposure{}
+	for name, c := range st.Components {
+		a.exposed[name] = c.Spec.Network.Expose
+	}
+	if req.Expect != "" && req.Expect != plan.Fingerprint(s.key, plan.Components(s.key, a.plan, req.Desired, st)) {
+		return ErrMoved
+	}
 	if err := a.prepare(); err != nil {
 		return err
 	}
@@ -60,6 +72,8 @@ type application struct {
 	plan   *plan.Plan
 	wanted *graph.Graph
 	slots  chan struct{} // holds a token for each launch that goes on
+
+	exposed map[string][]container.Exposure // by component, before this apply
 }
 
 // prepare orders what is wanted.
@@ -119,24 +133,25 @@ func (a *application) create(ctx context.Context) error {
 	a.mu.Lock()
 	a.st.Project = a.req.Project
 	for _, d := range a.req.Desired {
-		c := a.st.Components[d.Config.Name]
-		if c == nil {
-			c = &state.Component{Status: container.StatusCreated}
-			a.st.Components[d.Config.Name] = c
+		// What is changed in place is recorded once it is: a change that fails
+		// must be made again by the next apply.
+		if a.action(d.Config.Name) != plan.Update {
+			a.recordLocked(d)
 		}
-		c.Spec, c.Image, c.DependsOn = d.Shown, d.Image, d.DependsOn
-		c.Digest = plan.Digest(a.key, d)
 	}
 	err := a.saveLocked()
 	a.mu.Unlock()
 	if err != nil {
 		return err
 	}
+	if err := a.withdraw(ctx); err != nil {
+		return err
+	}
 	for _, d := range a.req.Desired {
 		name := d.Config.Name
 		switch a.action(name) {
 		case plan.Update:
-			if err := a.backend.Update(ctx, d.Config); err != nil {
+			if err := a.change(ctx, d); err != nil {
 				return fmt.Errorf("update %s: %w", name, err)
 			}
 			a.emit(Event{Component: name, Type: EventUpdated})
@@ -153,6 +168,63 @@ func (a *application) create(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// recordLocked notes in the state what is wanted of a component.
+func (a *application) recordLocked(d plan.Desired) {
+	c := a.st.Components[d.Config.Name]
+	if c == nil {
+		c = &state.Component{Status: container.StatusCreated}
+		a.st.Components[d.Config.Name] = c
+	}
+	c.Spec, c.Image, c.DependsOn = d.Shown, d.Image, d.DependsOn
+	c.Digest, c.Secrets = plan.Digest(a.key, d), plan.Secrets(a.key, d)
+}
+
+// withdraw takes back the exposures that components give up, so that others may
+// take those ports, in whatever order they change.
+func (a *application) withdraw(ctx context.Context) error {
+	for _, d := range a.req.Desired {
+		before := a.exposed[d.Config.Name]
+		if action := a.action(d.Config.Name); action != plan.Update && action != plan.Start {
+			continue
+		}
+		kept := slices.DeleteFunc(slices.Clone(before), func(e container.Exposure) bool {
+			return !slices.Contains(d.Config.Network.Expose, e)
+		})
+		if len(kept) == len(before) {
+			continue
+		}
+		cfg := d.Config
+		cfg.Network.Expose = kept
+		if err := a.backend.Update(ctx, cfg); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("withdraw exposures of %s: %w", d.Config.Name, err)
+		}
+	}
+	return nil
+}
+
+// change changes a component in place.
+func (a *application) change(ctx context.Context, d plan.Desired) error {
+	// A job that is done may have left nothing that could be changed.
+	if err := a.backend.Update(ctx, d.Config); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := a.st.Components[d.Config.Name]
+	before := c.Spec.Health
+	a.recordLocked(d)
+	if k := a.keepers[d.Config.Name]; k != nil && c.Active() && !reflect.DeepEqual(before, d.Config.Health) {
+		if !sameCheck(before, d.Config.Health) {
+			c.Health = ""
+			if d.Config.Health != nil {
+				c.Health = container.HealthStarting
+			}
+		}
+		k.recheck()
+	}
+	return a.saveLocked()
 }
 
 // start runs what is to run, each as soon as what it needs is ready.

@@ -33,6 +33,7 @@ type script struct {
 	startError error
 	exits      []int // codes with which its lives end at once; then it stays up
 	probe      func() error
+	update     func(container.Config) error
 }
 
 type process struct {
@@ -123,7 +124,15 @@ func (m *machine) Stop(_ context.Context, id container.ID, _ container.StopOptio
 func (m *machine) Update(_ context.Context, cfg container.Config) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.all[cfg.Name] == nil {
+		return fs.ErrNotExist
+	}
 	m.note("update %s", cfg.Name)
+	if update := m.script[cfg.Name].update; update != nil {
+		if err := update(cfg); err != nil {
+			return err
+		}
+	}
 	m.all[cfg.Name].cfg = cfg
 	return nil
 }
@@ -136,7 +145,10 @@ func (m *machine) Remove(_ context.Context, id container.ID, _ container.RemoveO
 	return nil
 }
 
-func (m *machine) Probe(_ context.Context, id container.ID, _ container.Health) error {
+func (m *machine) Probe(_ context.Context, id container.ID, check container.Health) error {
+	if check.HTTP != "" {
+		return errors.New("no answer to " + check.HTTP)
+	}
 	if probe := m.script[string(id)].probe; probe != nil {
 		return probe()
 	}

@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/containust/containust/modules/core/container"
@@ -12,19 +13,49 @@ import (
 // pauses then double up to the interval, since others wait for this component.
 const firstProbe = 20 * time.Millisecond
 
-// probe checks a component's health until ctx ends.
+// probe checks a component's health until ctx ends. changed brings a token when
+// the check was changed: it then goes on with the one in the state.
+func (s *Supervisor) probe(ctx context.Context, name string, changed <-chan struct{}) {
+	select {
+	case <-changed: // before this life of the component began
+	default:
+	}
+	c, _ := s.component(name)
+	for since := c.Started; ; since = time.Now() {
+		checking, stop := context.WithCancel(ctx)
+		checked := make(chan struct{})
+		go func() {
+			defer close(checked)
+			s.probeOne(checking, name, since)
+		}()
+		again := false
+		select {
+		case <-changed:
+			again = true
+		case <-ctx.Done():
+		}
+		stop()
+		<-checked
+		if !again {
+			return
+		}
+	}
+}
+
+// probeOne makes one kind of check until ctx ends.
 //
 // A component that has just started has its start period, and then the time of
-// all its retries, to become healthy. Later on, as many failures in a row as it
-// has retries make it unhealthy, and one success makes it healthy again.
-func (s *Supervisor) probe(ctx context.Context, name string) {
+// all its retries, to become healthy; so has one that was given another check,
+// from then on. Later, as many failures in a row as it has retries make it
+// unhealthy, and one success makes it healthy again.
+func (s *Supervisor) probeOne(ctx context.Context, name string, since time.Time) {
 	c, ok := s.component(name)
 	if !ok || c.Spec.Health == nil {
 		return
 	}
 	check := *c.Spec.Health
-	settled := c.Health != container.HealthStarting // by an earlier supervisor
-	deadline := c.Started.Add(check.StartPeriod + time.Duration(check.Retries)*check.Interval)
+	settled := c.Health != container.HealthStarting // by an earlier supervisor, or before the check was changed
+	deadline := since.Add(check.StartPeriod + time.Duration(check.Retries)*check.Interval)
 	failures, early, pause := 0, firstProbe, time.Duration(0)
 	for {
 		select {
@@ -66,4 +97,9 @@ func (s *Supervisor) setHealth(name string, health container.HealthStatus, reaso
 	// The update may end an apply, which must have told of the reason by then.
 	s.emit(event)
 	s.update(name, func(c *state.Component) { c.Health, c.Reason = health, reason })
+}
+
+// sameCheck tells whether two checks ask the same, however often.
+func sameCheck(a, b *container.Health) bool {
+	return a != nil && b != nil && slices.Equal(a.Command, b.Command) && a.HTTP == b.HTTP && a.TCP == b.TCP
 }

@@ -14,16 +14,25 @@ import (
 type keeper struct {
 	cancel context.CancelFunc // ends restarting and health checks
 	done   chan struct{}      // closed when the component has ended for good
+	check  chan struct{}      // holds a token when the health check was changed
+}
+
+// recheck makes the keeper go on with the health check that the state has now.
+func (k *keeper) recheck() {
+	select {
+	case k.check <- struct{}{}:
+	default: // it has not seen the last change yet
+	}
 }
 
 // keepLocked starts to keep a component. Its process runs, or has ended and is
 // to be restarted.
 func (s *Supervisor) keepLocked(name string) {
 	ctx, cancel := context.WithCancel(s.life)
-	k := &keeper{cancel: cancel, done: make(chan struct{})}
+	k := &keeper{cancel: cancel, done: make(chan struct{}), check: make(chan struct{}, 1)}
 	s.keepers[name] = k
 	go func() {
-		s.keep(ctx, name)
+		s.keep(ctx, name, k.check)
 		cancel()
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -50,14 +59,14 @@ func (s *Supervisor) release(name string) <-chan struct{} {
 	return k.done
 }
 
-func (s *Supervisor) keep(ctx context.Context, name string) {
+func (s *Supervisor) keep(ctx context.Context, name string, checkChanged <-chan struct{}) {
 	for backoff := newBackoff(); ; {
 		began := time.Now()
 		probing, stopProbing := context.WithCancel(ctx)
 		probed := make(chan struct{})
 		go func() {
 			defer close(probed)
-			s.probe(probing, name)
+			s.probe(probing, name, checkChanged)
 		}()
 		exit, err := s.backend.Wait(s.life, container.ID(name))
 		stopProbing()
@@ -89,9 +98,10 @@ func (s *Supervisor) noteEnd(ctx context.Context, name string, exit container.Ex
 		stopping := c.Status == container.StatusStopping
 		c.Status, c.Reason = ended(c.Spec.Job, exit)
 		if stopping {
-			c.Status, c.Reason = container.StatusExited, "stopped"
+			c.Status, c.Reason, c.Stopped = container.StatusExited, "stopped", true
 		}
 		again = !stopping && ctx.Err() == nil && restarts(c, exit)
+		c.Restarting = again
 		event = Event{Component: name, Type: EventExited, Text: c.Reason, Exit: &exit}
 		if c.Status == container.StatusCompleted {
 			event.Type = EventDone
@@ -108,6 +118,7 @@ func (s *Supervisor) noteEnd(ctx context.Context, name string, exit container.Ex
 func (s *Supervisor) restart(ctx context.Context, name string, backoff *backoff) bool {
 	for {
 		pause := backoff.next()
+		s.update(name, func(c *state.Component) { c.Restarting = true })
 		s.emit(Event{Component: name, Type: EventRestart, Text: fmt.Sprintf("in %v", pause)})
 		select {
 		case <-time.After(pause):
@@ -130,6 +141,7 @@ func (s *Supervisor) restart(ctx context.Context, name string, backoff *backoff)
 func (s *Supervisor) launch(ctx context.Context, name string) error {
 	s.update(name, func(c *state.Component) {
 		c.Status, c.Health, c.Reason = container.StatusStarting, "", ""
+		c.Stopped, c.Restarting = false, false
 	})
 	pid, err := s.backend.Start(ctx, container.ID(name))
 	if err != nil {

@@ -167,8 +167,9 @@ func (s *Supervisor) stopOne(ctx context.Context, name string, timeout time.Dura
 		return ctx.Err()
 	}
 	s.update(name, func(c *state.Component) {
+		c.Restarting = false
 		if c.Status != container.StatusCompleted {
-			c.Status, c.Reason = container.StatusExited, "stopped"
+			c.Status, c.Reason, c.Stopped = container.StatusExited, "stopped", true
 		}
 	})
 	s.emit(Event{Component: name, Type: EventStopped, Elapsed: time.Since(began)})

@@ -62,6 +62,10 @@ type ApplyRequest struct {
 	Project state.Project  `json:"project"`
 	Desired []plan.Desired `json:"desired"`
 	Rerun   []string       `json:"rerun,omitempty"` // jobs to run again though nothing changed
+	Found   plan.Found     `json:"found,omitempty"` // what components lack of what they were started with
+	// Expect, if not empty, is the plan.Fingerprint of what may be done; if
+	// something else would be, nothing is, and the error matches [ErrMoved].
+	Expect string `json:"expect,omitempty"`
 }
 
 // StopRequest asks to stop components and what depends on them.
@@ -97,6 +101,9 @@ var (
 	ErrNotRunning = errors.New("not running")
 	// ErrComponent says that components failed; events said which, and why.
 	ErrComponent = errors.New("a component failed")
+	// ErrMoved says that the project is no longer as it was when it was planned
+	// what to do with it; nothing was done.
+	ErrMoved = errors.New("the project changed since it was planned what to do; nothing was done")
 	// ErrLost says that the supervisor ended before it had answered.
 	ErrLost = errors.New("the connection to the project's supervisor was lost")
 )
@@ -105,6 +112,7 @@ var (
 var kinds = map[string]error{
 	"not-running":       ErrNotRunning,
 	"component":         ErrComponent,
+	"moved":             ErrMoved,
 	"command-not-found": container.ErrCommandNotFound,
 	"not-executable":    container.ErrNotExecutable,
 	"not-exist":         fs.ErrNotExist,

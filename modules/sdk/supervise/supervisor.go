@@ -74,20 +74,24 @@ func (s *Supervisor) adopt(ctx context.Context) error {
 		info, ok := found[name]
 		switch {
 		case ok && info.Status == container.StatusRunning:
-			c.Status, c.PID = container.StatusRunning, info.PID
+			c.Status, c.PID, c.Restarting = container.StatusRunning, info.PID, false
 			s.keepLocked(name)
 		case ok && info.Exit != nil && c.Active():
 			c.PID, c.Finished = 0, info.Finished
 			c.Exit = info.Exit
 			c.Status, c.Reason = ended(c.Spec.Job, *info.Exit)
 			// It ended while nobody watched: its policy still holds.
-			if restarts(c, *info.Exit) {
+			if c.Restarting = restarts(c, *info.Exit); c.Restarting {
 				s.keepLocked(name)
 			}
+		case ok && info.Exit != nil && c.Restarting:
+			s.keepLocked(name) // the supervisor before this one was about to
 		case c.Active():
-			c.PID = 0
+			c.PID, c.Restarting = 0, false
 			c.Status, c.Reason = container.StatusExited, "lost: its end was not seen (a crash or a reboot)"
 			c.Exit = &container.ExitStatus{Unknown: true}
+		default:
+			c.Restarting = false
 		}
 	}
 	return s.saveLocked()

@@ -5,83 +5,97 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/containust/containust/modules/cli/internal/render"
 	"github.com/containust/containust/modules/lang/diag"
-	"github.com/containust/containust/modules/lang/stack"
 	"github.com/containust/containust/modules/sdk"
-	"github.com/containust/containust/modules/sdk/plan"
 )
 
 func newPlan(a *app) *cobra.Command {
-	var asJSON, detailed bool
+	p := &planCommand{app: a}
 	cmd := &cobra.Command{
 		Use:   "plan [FILE]",
 		Short: "Show what `run` would change, and why",
-		Long: `plan compares the file with what runs, and changes nothing. The signs: + create,
-~ update without a restart, ± replace, - remove, ! start again.`,
-		Example: examples("ctst plan", "ctst plan --detailed-exitcode || ctst run -d"),
-		Args:    arguments(0, 1, "at most one file"),
+		Long: `plan compares the file with what the project has, and changes nothing. The signs:
++ create, ~ update without a restart, ± replace, - remove, ! what is no longer as
+it was deployed. What run would refuse is a warning here.
+
+With --out the plan is saved, for run --plan to carry out later: exactly that, or
+nothing. It stays good until something else would happen: the file, an import, the
+environment, an image, a secret or the project changed. That a component was
+restarted by its policy, or is healthy or not, changes nothing. The file holds no
+secrets.`,
+		Example: examples("ctst plan", "ctst plan --detailed-exitcode || ctst run -d",
+			"ctst plan --out plan.json", "ctst run -d --plan plan.json"),
+		Args: arguments(0, 1, "at most one file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.takeFile(args); err != nil {
 				return err
 			}
-			return a.plan(cmd.Context(), asJSON, detailed)
+			return p.run(cmd.Context())
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "the plan as JSON")
-	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there are changes")
+	cmd.Flags().BoolVar(&p.json, "json", false, "the plan as JSON")
+	cmd.Flags().StringVarP(&p.out, "out", "o", "", "save the plan in this `file`")
+	cmd.Flags().BoolVar(&p.detailed, "detailed-exitcode", false, "exit with 2 when there are changes")
 	return cmd
 }
 
-func (a *app) plan(ctx context.Context, asJSON, detailed bool) error {
-	eng, err := a.open()
+// planCommand is one run of the command.
+type planCommand struct {
+	*app
+	json, detailed bool
+	out            string
+}
+
+func (p *planCommand) run(ctx context.Context) error {
+	eng, err := p.open()
 	if err != nil {
 		return err
 	}
 	d, err := eng.Plan(ctx, sdk.PlanOptions{})
 	if err != nil {
-		return a.withCount(err, "nothing was planned")
+		return p.withCount(err, "nothing was planned")
 	}
-	if asJSON {
-		err = a.json(planDocument{
-			Plan: d.Plan, Order: render.Order(d), Exposures: exposures(d.Stack), Warnings: d.Warnings,
-		})
+	if p.json {
+		err = p.app.json(d.Document())
 	} else {
-		a.diagnostics(d.Warnings)
-		err = render.Plan(a.Stdout, d, a.style(a.Stdout))
+		p.diagnostics(d.Warnings)
+		save := ""
+		if p.out == "" && !d.Refused {
+			save = p.self() + " plan --out plan.json"
+		}
+		err = render.Plan(p.Stdout, d, render.PlanOptions{Now: time.Now(), Save: save, Style: p.style(p.Stdout)})
 	}
-	if err == nil && detailed && !d.Plan.Empty() {
+	if err != nil {
+		return err
+	}
+	if p.out != "" {
+		if err := p.save(eng, d); err != nil {
+			return err
+		}
+	}
+	if p.detailed && (!d.Plan.Empty() || d.Refused) {
 		return &exitError{code: codeChanges}
 	}
-	return err
+	return nil
 }
 
-// planDocument is the JSON form of a plan. It holds no secret: reasons show
-// references.
-type planDocument struct {
-	*plan.Plan
-	Order     string     `json:"order"`
-	Exposures []exposure `json:"exposures"`
-	Warnings  diag.List  `json:"warnings"`
-}
-
-type exposure struct {
-	Address   string `json:"address"`
-	HostPort  uint16 `json:"host_port"`
-	Component string `json:"component"`
-	Port      uint16 `json:"port"`
-	Protocol  string `json:"protocol"`
-}
-
-func exposures(st *stack.Stack) []exposure {
-	list := []exposure{}
-	for _, e := range st.Exposures {
-		list = append(list, exposure{e.Address, e.HostPort, e.Component, e.Port, e.Protocol})
+func (p *planCommand) save(eng *sdk.Engine, d *sdk.Deployment) error {
+	if d.Refused {
+		return &problem{
+			err:  errors.New("the plan is not saved: `ctst run` would refuse it"),
+			mend: []string{"mend what the warnings say, then plan again"},
+		}
 	}
-	return list
+	if err := eng.Save(d, p.out); err != nil {
+		return fmt.Errorf("save the plan: %w", err)
+	}
+	p.talk().Line("Saved: %s. Carry it out: ctst run --plan %[1]s", diag.Escape(p.out))
+	return nil
 }
 
 // withCount tells the diagnostics of an error, ends them with their count and

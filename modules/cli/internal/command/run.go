@@ -21,8 +21,7 @@ import (
 )
 
 func newRun(a *app) *cobra.Command {
-	var detach bool
-	var rerun []string
+	r := &run{app: a}
 	cmd := &cobra.Command{
 		Use:   "run [FILE]",
 		Short: "Bring what runs to what the file describes",
@@ -30,34 +29,43 @@ func newRun(a *app) *cobra.Command {
 describes; what is already so is left alone. It then shows the logs: Ctrl-C stops
 everything in order, a second one kills. With -d it returns once all is healthy.
 
+With --plan it carries out what ` + "`ctst plan --out`" + ` saved: it plans again, and changes
+nothing if that brings anything else.
+
 In the foreground, a file of a single component gives run that component's exit
 code.`,
-		Example: examples("ctst run -d", "ctst run shop.ctst", "ctst run -d --rerun migrate"),
-		Args:    arguments(0, 1, "at most one file"),
+		Example: examples("ctst run -d", "ctst run shop.ctst", "ctst run -d --rerun migrate",
+			"ctst run -d --confirm", "ctst run -d --plan plan.json"),
+		Args: arguments(0, 1, "at most one file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.takeFile(args); err != nil {
 				return err
 			}
-			r := &run{app: a, detach: detach, rerun: rerun, talk: a.talk()}
+			r.talk = a.talk()
 			return r.run(cmd.Context())
 		},
 	}
-	cmd.Flags().BoolVarP(&detach, "detach", "d", false, "return when all is healthy, and leave it running")
-	cmd.Flags().StringSliceVar(&rerun, "rerun", nil, "run this `job` again though nothing changed")
+	cmd.Flags().BoolVarP(&r.detach, "detach", "d", false, "return when all is healthy, and leave it running")
+	cmd.Flags().StringSliceVar(&r.rerun, "rerun", nil, "run this `job` again though nothing changed")
+	cmd.Flags().StringVar(&r.planFile, "plan", "", "carry out the plan saved in this `file`, or nothing")
+	cmd.Flags().BoolVar(&r.confirm, "confirm", false, "show the plan and ask before anything is changed")
 	return cmd
 }
 
 // run is one run of the command.
 type run struct {
 	*app
-	detach bool
-	rerun  []string
-	talk   *render.Talk
+	detach   bool
+	rerun    []string
+	planFile string
+	confirm  bool
+	talk     *render.Talk
 
 	eng    *sdk.Engine
 	d      *sdk.Deployment
 	deploy *render.Deploy
 	before sdk.LogPosition // where the logs ended when this run began
+	saved  *plan.Saved     // the plan to carry out; nil: whatever there is to do
 }
 
 // stopSignals end a foreground run.
@@ -102,7 +110,13 @@ func signalCode(sig os.Signal) int {
 
 // plan finds out what to do, and brings the images into the store.
 func (r *run) plan(ctx context.Context) error {
-	var err error
+	if err := r.confirmable(); err != nil {
+		return err
+	}
+	err := r.takePlan()
+	if err != nil {
+		return err
+	}
 	if r.eng, err = r.open(); err != nil {
 		return err
 	}
@@ -115,7 +129,13 @@ func (r *run) plan(ctx context.Context) error {
 	if err := r.checkJobs(); err != nil {
 		return err
 	}
+	if err := r.checkPlan(); err != nil {
+		return err
+	}
 	r.diagnostics(r.d.Warnings)
+	if err := r.ask(ctx); err != nil {
+		return err
+	}
 	r.deploy = render.NewDeploy(r.talk, r.d)
 	r.before, err = r.eng.LogPosition()
 	return err
@@ -159,10 +179,12 @@ func (r *run) apply(ctx context.Context) error {
 		}
 	}
 	r.talk.Line("%s: %s\n", name, render.Headline(r.d.Stack))
-	err := r.eng.Apply(ctx, r.d, sdk.ApplyOptions{Rerun: r.rerun, OnEvent: r.deploy.Event})
+	err := r.eng.Apply(ctx, r.d, sdk.ApplyOptions{
+		Rerun: r.rerun, Exactly: r.saved != nil || r.confirm, OnEvent: r.deploy.Event,
+	})
 	r.talk.Status("")
 	if err != nil {
-		return err
+		return r.moved(err)
 	}
 	r.talk.Line("")
 	r.deploy.Summary()

@@ -1,21 +1,18 @@
 package render
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"net/netip"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/containust/containust/modules/core/container"
-	"github.com/containust/containust/modules/graph"
 	"github.com/containust/containust/modules/lang/diag"
 	"github.com/containust/containust/modules/lang/stack"
 	"github.com/containust/containust/modules/sdk"
 	"github.com/containust/containust/modules/sdk/plan"
-	"github.com/containust/containust/modules/sdk/state"
 )
 
 // Headline says how much a stack holds: "3 components, 2 links, 1 exposed port".
@@ -30,24 +27,50 @@ func Headline(s *stack.Stack) string {
 	return strings.Join(parts, ", ")
 }
 
+// PlanOptions say how to show a plan.
+type PlanOptions struct {
+	Now   time.Time // what ages are counted from
+	Save  string    // the command that would save the plan; empty: not told
+	Style Style
+}
+
 // Plan writes what `run` would change and why.
-func Plan(w io.Writer, d *sdk.Deployment, style Style) error {
+func Plan(w io.Writer, d *sdk.Deployment, opts PlanOptions) error {
+	doc, style := d.Document(), opts.Style
 	var out strings.Builder
-	if d.Plan.Empty() {
+	switch {
+	case !d.Plan.Empty():
+		fmt.Fprintf(&out, "%s: what `ctst run` would change\n", d.Stack.Name)
+	case d.Refused:
+		fmt.Fprintf(&out, "%s: `ctst run` would refuse it; apart from that there is nothing to change\n", d.Stack.Name)
+	case len(d.Plan.Changes) == 0:
+		fmt.Fprintf(&out, "%s describes no component: nothing to do.\n", d.Stack.Name)
+	default:
 		fmt.Fprintf(&out, "%s: nothing to change, %s as the file wants.\n",
 			d.Stack.Name, are(d.Plan.Count(plan.Keep), "component"))
-	} else {
-		fmt.Fprintf(&out, "%s: what `ctst run` would change\n", d.Stack.Name)
 	}
 	out.WriteString("\n")
-	writeChanges(&out, d, style)
+	writeChanges(&out, d, opts)
 	out.WriteString("\n")
-	if order := Order(d); order != "" {
+	if order := layers(doc.Order); order != "" {
 		fmt.Fprintf(&out, "Order: %s\n", order)
 	}
-	fmt.Fprintf(&out, "Exposed beyond this machine: %s\n", beyond(d.Stack, style))
+	fmt.Fprintf(&out, "Exposed beyond this machine: %s\n", beyond(doc.Exposures, style))
+	if len(doc.Unconfined) > 0 {
+		fmt.Fprintf(&out, "Less confined: %s\n", style.Yellow(unconfined(doc.Unconfined)))
+	}
+	if len(doc.Unpinned) > 0 {
+		out.WriteString(style.Dim("Not pinned by a digest: "+unpinned(doc.Unpinned)) + "\n")
+	}
 	if text := tally(d.Plan); text != "" {
-		fmt.Fprintf(&out, "%s.\n", text)
+		out.WriteString(text + ".")
+		if opts.Save != "" {
+			out.WriteString("    Save it: " + opts.Save)
+		}
+		out.WriteString("\n")
+	}
+	if d.Refused && !d.Plan.Empty() {
+		out.WriteString(style.Yellow("`ctst run` would refuse it as it is: see the warnings.") + "\n")
 	}
 	_, err := io.WriteString(w, out.String())
 	return err
@@ -60,29 +83,38 @@ func are(n int, noun string) string {
 	return fmt.Sprintf("all %d %ss are", n, noun)
 }
 
-func writeChanges(out *strings.Builder, d *sdk.Deployment, style Style) {
-	images := map[string]state.Image{}
-	sources := 0
-	for _, want := range d.Desired {
-		images[want.Config.Name] = want.Image
-		sources = max(sources, utf8.RuneCountInString(Source(want.Image.Source)))
+// silent tells whether there is nothing to say about a change.
+func silent(c plan.Change) bool { return c.Action == plan.Keep && len(c.Reasons) == 0 }
+
+// label is what stands in front of a change and names it.
+func label(c plan.Change) (symbol, word string) {
+	if c.Drift {
+		return "!", "drift"
 	}
-	names := 0
+	return c.Action.Symbol(), string(c.Action)
+}
+
+func writeChanges(out *strings.Builder, d *sdk.Deployment, opts PlanOptions) {
+	sources, names := 0, 0
 	for _, c := range d.Plan.Changes {
 		names = max(names, utf8.RuneCountInString(c.Name))
+		if c.Action == plan.Create {
+			sources = max(sources, utf8.RuneCountInString(Source(c.Image.Source)))
+		}
 	}
 	// What changes comes first; what stays is only there for completeness.
-	for _, keep := range []bool{false, true} {
+	for _, quiet := range []bool{false, true} {
 		for _, c := range d.Plan.Changes {
-			if (c.Action == plan.Keep) != keep {
+			if silent(c) != quiet {
 				continue
 			}
-			head := fmt.Sprintf("  %s %s  %s", c.Action.Symbol(), pad(diag.Escape(c.Name), names), c.Action)
-			out.WriteString(paintAction(style, c.Action, head))
+			symbol, word := label(c)
+			head := fmt.Sprintf("  %s %s  %s", symbol, pad(diag.Escape(c.Name), names), word)
+			out.WriteString(paintChange(opts.Style, c, head))
 			// The widest action has seven letters.
 			column := len("  +   ") + names + len("replace   ")
 			at := utf8.RuneCountInString(head)
-			for _, reason := range reasonLines(c, images[c.Name], sources) {
+			for _, reason := range reasonLines(c, sources, opts.Now) {
 				out.WriteString(strings.Repeat(" ", column-at) + reason + "\n")
 				at = 0
 			}
@@ -93,111 +125,134 @@ func writeChanges(out *strings.Builder, d *sdk.Deployment, style Style) {
 	}
 }
 
-func paintAction(style Style, a plan.Action, text string) string {
-	switch a {
-	case plan.Create:
+func paintChange(style Style, c plan.Change, text string) string {
+	switch {
+	case c.Action == plan.Create:
 		return style.Green(text)
-	case plan.Remove:
+	case c.Action == plan.Remove:
 		return style.Red(text)
-	case plan.Keep:
+	case silent(c):
 		return style.Dim(text)
 	}
 	return style.Yellow(text)
 }
 
 // reasonLines are what stands beside a change.
-func reasonLines(c plan.Change, img state.Image, sources int) []string {
+func reasonLines(c plan.Change, sources int, now time.Time) []string {
 	if c.Action == plan.Create {
-		return []string{strings.TrimRight(pad(Source(img.Source), sources)+"   "+Digest(img.Digest), " ")}
+		digest := Digest(c.Image.Digest)
+		if digest == "" {
+			digest = "not there yet"
+		}
+		return []string{pad(Source(c.Image.Source), sources) + "   " + digest}
 	}
 	width := 0
 	for _, r := range c.Reasons {
-		width = max(width, utf8.RuneCountInString(r.Property))
+		width = max(width, utf8.RuneCountInString(propertyName(r)))
 	}
 	var lines []string
 	for _, r := range c.Reasons {
-		line := diag.Escape(r.Text)
-		if r.Property != "" {
-			line = pad(diag.Escape(r.Property), width) + "  " + difference(r)
-		}
-		lines = append(lines, line)
+		lines = append(lines, reasonLine(r, width, now))
+	}
+	if len(lines) == 0 {
+		return nil
 	}
 	switch {
-	case len(lines) == 0:
 	case c.Action == plan.Update:
 		lines[0] += "   applied without a restart"
 	case c.Action == plan.Start:
 		lines[0] += "   would be started again"
+	case c.Action == plan.Replace && c.Drift:
+		lines[0] += "   would be replaced"
+	case c.Action == plan.Keep:
+		lines[0] += "   goes on as it is"
 	}
 	return lines
 }
 
-func difference(r plan.Reason) string {
-	switch {
-	case r.Old == "":
-		return "added: " + value(r.Property, r.New)
-	case r.New == "":
-		return "removed, was " + value(r.Property, r.Old)
+func reasonLine(r plan.Reason, width int, now time.Time) string {
+	var parts []string
+	if r.Old != nil || r.New != nil {
+		parts = append(parts, difference(r))
 	}
-	return value(r.Property, r.Old) + " → " + value(r.Property, r.New)
+	if text := diag.Escape(r.Text); text != "" {
+		if !r.Since.IsZero() {
+			text += ", " + Age(now.Sub(r.Since)) + " ago"
+		}
+		parts = append(parts, text)
+	}
+	line := strings.Join(parts, "   ")
+	if r.Property != "" {
+		line = pad(propertyName(r), width) + "  " + line
+	}
+	return line
 }
 
-// value shows a property's JSON text in the unit that a person writes it in.
-func value(property, text string) string {
-	if property == "image" {
-		return Digest(text)
+func propertyName(r plan.Reason) string {
+	if r.Property == "starts_after" {
+		return "starts after"
 	}
-	last := property[strings.LastIndexByte(property, '.')+1:]
-	var n int64
-	if json.Unmarshal([]byte(text), &n) == nil {
-		switch last {
-		case "memory", "memory_swap", "size":
-			return Size(n)
-		case "interval", "timeout", "start_period", "stop_timeout":
-			return time.Duration(n).String()
-		}
-	}
-	return diag.Escape(Crop(text, 60))
+	return diag.Escape(r.Property)
 }
 
-// Order shows in which order components start: "db, cache → api → web".
-func Order(d *sdk.Deployment) string {
-	var names []string
-	var edges []graph.Edge
-	for _, want := range d.Desired {
-		names = append(names, want.Config.Name)
-		for _, dep := range want.DependsOn {
-			edges = append(edges, graph.Edge{From: want.Config.Name, To: dep})
-		}
-	}
-	g, err := graph.New(names, edges)
-	if err != nil {
-		return ""
-	}
-	layers, err := g.Order()
-	if err != nil {
-		return ""
-	}
-	parts := make([]string, len(layers))
-	for i, layer := range layers {
+// layers shows in which order components start: "db, cache → api → web".
+func layers(order [][]string) string {
+	parts := make([]string, len(order))
+	for i, layer := range order {
 		parts[i] = strings.Join(layer, ", ")
 	}
 	return strings.Join(parts, " → ")
 }
 
 // beyond lists the exposures that other machines may reach.
-func beyond(s *stack.Stack, style Style) string {
+func beyond(exposures []plan.Exposure, style Style) string {
 	var open []string
-	for _, e := range s.Exposures {
-		if addr, err := netip.ParseAddr(e.Address); err == nil && addr.IsLoopback() {
-			continue
+	for _, e := range exposures {
+		if e.Beyond {
+			open = append(open, endpoint(e.Address, e.HostPort, e.Protocol)+" → "+e.Component)
 		}
-		open = append(open, endpoint(e.Address, e.HostPort, e.Protocol)+" → "+e.Component)
 	}
 	if len(open) == 0 {
 		return "none"
 	}
 	return style.Yellow(strings.Join(open, ", "))
+}
+
+// unconfined tells of each component which settings weaken its isolation.
+func unconfined(list []plan.Unconfined) string {
+	var names []string
+	settings := map[string][]string{}
+	for _, u := range list {
+		if settings[u.Component] == nil {
+			names = append(names, u.Component)
+		}
+		settings[u.Component] = append(settings[u.Component], u.Property+" = "+quoted(u.Value))
+	}
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%s (%s)", diag.Escape(name), strings.Join(settings[name], ", "))
+	}
+	return strings.Join(names, ", ")
+}
+
+// unpinnedShown is how many sources without a digest are named.
+const unpinnedShown = 5
+
+func unpinned(list []plan.Unpinned) string {
+	var sources []string
+	for _, u := range list {
+		if source := Source(u.Image); !slices.Contains(sources, source) && len(sources) < unpinnedShown {
+			sources = append(sources, source)
+		}
+	}
+	distinct := map[string]bool{}
+	for _, u := range list {
+		distinct[u.Image] = true
+	}
+	text := strings.Join(sources, ", ")
+	if more := len(distinct) - len(sources); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // endpoint is a host address and port; the protocol is told unless it is tcp.
@@ -214,8 +269,8 @@ func endpoint(address string, port uint16, protocol string) string {
 
 func tally(p *plan.Plan) string {
 	var parts []string
-	for _, a := range []plan.Action{plan.Create, plan.Replace, plan.Update, plan.Start, plan.Remove} {
-		if n := p.Count(a); n > 0 {
+	for _, a := range plan.Actions {
+		if n := p.Count(a); n > 0 && a != plan.Keep {
 			parts = append(parts, fmt.Sprintf("%d to %s", n, a))
 		}
 	}

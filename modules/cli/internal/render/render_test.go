@@ -47,6 +47,14 @@ func guestbook() *sdk.Deployment {
 	store.Config.Health = &container.Health{TCP: 80}
 	migrate := want("migrate", "file://./images/migrate", digestA, "store")
 	migrate.Config.Job = true
+	migrate.Config.Network.Mode, migrate.Config.Seccomp = container.NetworkHost, "unconfined"
+	migrate.Config.Capabilities = []string{"docker", "NET_ADMIN"}
+	store.Config.Network.Expose = []container.Exposure{{Address: "::", HostPort: 53, ContainerPort: 53, Protocol: "udp"}}
+	change := func(d plan.Desired) plan.Change {
+		return plan.Change{Name: d.Config.Name, Action: plan.Create, Image: d.Image}
+	}
+	web := want("web", "tar://./images/web.tar@"+digestB, digestB, "store", "migrate")
+	web.Config.Network.Expose = []container.Exposure{{Address: "127.0.0.1", HostPort: 8080, ContainerPort: 80, Protocol: "tcp"}}
 	return &sdk.Deployment{
 		Stack: &stack.Stack{
 			Name: "guestbook", File: "guestbook.ctst",
@@ -61,11 +69,13 @@ func guestbook() *sdk.Deployment {
 				{Address: "::", HostPort: 53, Component: "store", Port: 53, Protocol: "udp"},
 			},
 		},
-		Desired: []plan.Desired{store, migrate, want("web", "tar://./images/web.tar@"+digestB, digestB, "store", "migrate")},
-		Plan: &plan.Plan{Changes: []plan.Change{
-			{Name: "migrate", Action: plan.Create}, {Name: "store", Action: plan.Create}, {Name: "web", Action: plan.Create},
-		}},
+		Desired: []plan.Desired{store, migrate, web},
+		Plan:    &plan.Plan{Changes: []plan.Change{change(migrate), change(store), change(web)}},
 	}
+}
+
+func options(style render.Style) render.PlanOptions {
+	return render.PlanOptions{Now: now, Save: "ctst plan --out plan.json", Style: style}
 }
 
 func place(line int) token.Range {
@@ -75,39 +85,81 @@ func place(line int) token.Range {
 func TestGolden(t *testing.T) {
 	for name, write := range map[string]func(w io.Writer, style render.Style) error{
 		"plan-create": func(w io.Writer, style render.Style) error {
-			return render.Plan(w, guestbook(), style)
+			d := guestbook()
+			d.Plan.Changes[0].Image.Digest = ""
+			return render.Plan(w, d, options(style))
 		},
 		"plan-changes": func(w io.Writer, style render.Style) error {
 			d := guestbook()
 			d.Plan.Changes = []plan.Change{
 				{Name: "cache", Action: plan.Remove, Reasons: []plan.Reason{{Text: "no longer in the file"}}},
-				{Name: "migrate", Action: plan.Start, Reasons: []plan.Reason{{Text: "exited with code 137\x1b[2J"}}},
+				{Name: "migrate", Action: plan.Start, Drift: true, Reasons: []plan.Reason{
+					{Text: "exited with code 137\x1b[2J", Drift: true, Since: now.Add(-4 * time.Minute)},
+				}},
+				{Name: "queue", Action: plan.Start, Reasons: []plan.Reason{{Text: "stopped", Since: now.Add(-3 * time.Hour)}}},
 				{Name: "store", Action: plan.Keep},
 				{Name: "web", Action: plan.Replace, Reasons: []plan.Reason{
-					{Property: "env.LOG_LEVEL", Old: `"info"`, New: `"debug"`},
-					{Property: "resources.memory", Old: "67108864", New: "134217728"},
-					{Property: "user", New: `"nobody"`},
-					{Property: "workdir", Old: `"/` + strings.Repeat("long/", 40) + `"`},
-					{Property: "image", Old: digestA, New: digestB},
+					{Property: "command", Old: []string{"/web", "--level", "info", "-v"}, New: []string{"/web", "--level", "debug", "-v"}},
+					{Property: "env.DB_PORT", Old: "5432", New: "5433", Text: "from db"},
+					{Property: "env.LOG_LEVEL", Old: "info", New: "debug"},
+					{Property: "env.TOKEN", Text: "a secret changed"},
+					{Property: "env.memory", Old: "a\"b", New: "c\x1b[2J"},
+					{Property: "files./etc/x", Old: digestA, New: digestB + ", mode 0400"},
+					{Property: "labels.long", Old: strings.Repeat("long/", 40) + "a/end", New: strings.Repeat("long/", 40) + "b/end"},
+					{Property: "readonly", Old: true, New: false},
+					{Property: "user", New: "nobody"},
+					{Property: "volumes", Old: []string{"a:/a", "b:/b"}, New: []string{"b:/b", "c:/c"}},
+					{Property: "workdir", Old: "/" + strings.Repeat("long/", 40)},
+					{Property: "image", Old: digestA, New: digestB, Text: "./images/web.tar changed on disk"},
 				}},
 			}
-			return render.Plan(w, d, style)
+			return render.Plan(w, d, options(style))
 		},
 		"plan-update": func(w io.Writer, style render.Style) error {
 			d := guestbook()
 			d.Plan.Changes = []plan.Change{{Name: "web", Action: plan.Update, Reasons: []plan.Reason{
-				{Property: "stop_timeout", Old: "10000000000", New: "2500000000"},
-				{Property: "restart.policy", New: `"always"`},
+				{Property: "expose", Old: []string{"127.0.0.1:80:80"}, New: []string{"127.0.0.1:81:80"}},
+				{Property: "healthcheck.command", Old: []string{"/a"}, New: []string{"/a", "-x"}},
+				{Property: "links", Old: []string{"a", "b"}, New: []string{"b", "a"}},
+				{Property: "memory", Old: "64MiB", New: "1500"},
+				{Property: "restart", Old: "never", New: "always"},
+				{Property: "starts_after", New: []string{"db"}},
+				{Property: "stop_timeout", Old: "10s", New: "2.5s"},
 			}}}
-			return render.Plan(w, d, style)
+			return render.Plan(w, d, options(style))
+		},
+		"plan-drift": func(w io.Writer, style render.Style) error {
+			d := guestbook()
+			d.Plan.Changes = []plan.Change{
+				{Name: "migrate", Action: plan.Keep, Drift: true, Reasons: []plan.Reason{
+					{Property: "image", Text: "./images/migrate is not there any more", Drift: true},
+				}},
+				{Name: "store", Action: plan.Replace, Drift: true, Reasons: []plan.Reason{
+					{Property: "volumes", Text: `the folder of volume "data" is gone`, Drift: true},
+				}},
+				{Name: "web", Action: plan.Keep},
+			}
+			d.Refused = true
+			return render.Plan(w, d, render.PlanOptions{Now: now, Style: style})
 		},
 		"plan-nothing": func(w io.Writer, style render.Style) error {
 			d := guestbook()
-			d.Stack.Exposures = nil
+			for i := range d.Desired {
+				d.Desired[i].Config.Network, d.Desired[i].Config.Seccomp = container.Network{}, ""
+				d.Desired[i].Config.Capabilities, d.Desired[i].Image.Source = nil, "tar://x@"+digestA
+			}
 			for i := range d.Plan.Changes {
 				d.Plan.Changes[i].Action = plan.Keep
 			}
-			return render.Plan(w, d, style)
+			return render.Plan(w, d, options(style))
+		},
+		"plan-refused": func(w io.Writer, style render.Style) error {
+			d := guestbook()
+			for i := range d.Plan.Changes {
+				d.Plan.Changes[i].Action = plan.Keep
+			}
+			d.Refused = true
+			return render.Plan(w, d, options(style))
 		},
 		"deploy": func(w io.Writer, style render.Style) error {
 			r := render.NewDeploy(render.NewTalk(w, style, nil), guestbook())
