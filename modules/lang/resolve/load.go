@@ -56,20 +56,7 @@ type reportKey struct {
 }
 
 func load(ctx context.Context, file string, opts Options) (*stack.Stack, diag.List) {
-	if opts.ReadFile == nil {
-		opts.ReadFile = os.ReadFile
-	}
-	if opts.LookupEnv == nil {
-		opts.LookupEnv = func(string) (string, bool) { return "", false }
-	}
-	if opts.LookupSecret == nil {
-		opts.LookupSecret = func(string) (string, error) { return "", fs.ErrNotExist }
-	}
-	r := &resolver{
-		ctx: ctx, opts: opts, reported: map[reportKey]bool{}, units: map[string]*unit{}, instances: map[string]*instance{},
-		secrets: map[string]*secret{}, secretEnv: map[string]string{},
-		nearBudget: 500_000, workBudget: 20_000_000, textBudget: 64 << 20,
-	}
+	r := newResolver(ctx, opts)
 	st := r.run(file)
 	if err := ctx.Err(); err != nil {
 		r.report(diag.FileUnreadable, token.Range{}, fmt.Sprintf("reading %s was interrupted: %v", file, err), "", "")
@@ -79,6 +66,23 @@ func load(ctx context.Context, file string, opts Options) (*stack.Stack, diag.Li
 		return nil, r.found
 	}
 	return st, r.found
+}
+
+func newResolver(ctx context.Context, opts Options) *resolver {
+	if opts.ReadFile == nil {
+		opts.ReadFile = os.ReadFile
+	}
+	if opts.LookupEnv == nil {
+		opts.LookupEnv = func(string) (string, bool) { return "", false }
+	}
+	if opts.LookupSecret == nil {
+		opts.LookupSecret = func(string) (string, error) { return "", fs.ErrNotExist }
+	}
+	return &resolver{
+		ctx: ctx, opts: opts, reported: map[reportKey]bool{}, units: map[string]*unit{}, instances: map[string]*instance{},
+		secrets: map[string]*secret{}, secretEnv: map[string]string{},
+		nearBudget: 500_000, workBudget: 20_000_000, textBudget: 64 << 20,
+	}
 }
 
 func (r *resolver) run(file string) *stack.Stack {

@@ -144,12 +144,16 @@ func (r *resolver) componentReference(ref *ast.Reference, sc *scope) value {
 
 // attribute returns the port or the connection string of a component.
 func (r *resolver) attribute(target *instance, ref *ast.Reference, as string) value {
-	if target.def.template {
+	// In `enabled` nothing of a component is known yet; where it stands there
+	// it is reported.
+	if target.def.template || target.settings == nil {
 		return value{kind: unknown}
 	}
 	if ref.Name == "port" {
 		ports, ok := r.portsOf(target, ref)
 		switch {
+		case !ok && target.checkOnly:
+			return value{kind: unknown}
 		case !ok:
 			return value{}
 		case len(ports) == 0:
