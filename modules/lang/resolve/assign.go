@@ -59,6 +59,7 @@ func (r *resolver) assign(inst *instance) {
 	}
 	r.mounts(c)
 	r.combinations(c)
+	r.checkArguments(inst)
 }
 
 // unsetImage takes away what the image brings.

@@ -296,11 +296,16 @@ func (r *resolver) param(ref *ast.Reference, sc *scope) value {
 		r.report(diag.UnknownParameter, ref.Range, fmt.Sprintf("no parameter is called %q", ref.Name), r.near(ref.Name, sorted(names)), detail)
 		return value{}
 	}
-	switch b.state {
-	case running:
+	if b.state == running {
 		r.circular(ref, "${param."+ref.Name+"}")
 		return value{}
-	case fresh:
+	}
+	return r.bound(b)
+}
+
+// bound evaluates what a parameter stands for, once.
+func (r *resolver) bound(b *binding) value {
+	if b.state == fresh {
 		b.state = running
 		if b.expr == nil {
 			b.outcome = value{kind: unknown}
@@ -310,6 +315,19 @@ func (r *resolver) param(ref *ast.Reference, sc *scope) value {
 		b.state = finished
 	}
 	return b.outcome
+}
+
+// checkArguments evaluates the arguments that nothing has asked for, as far as
+// it can be without the environment: they may be of the wrong type all the same.
+func (r *resolver) checkArguments(inst *instance) {
+	for _, b := range inst.arguments {
+		if b.state == fresh {
+			sc := *b.scope
+			sc.check = true
+			b.scope = &sc
+		}
+		r.deep(r.bound(b))
+	}
 }
 
 func (r *resolver) circular(ref *ast.Reference, what string) {

@@ -175,7 +175,7 @@ func (r *resolver) scopesOf(inst *instance) []level {
 		if d.base == nil {
 			break
 		}
-		params := r.bind(d, sc)
+		params := r.bind(inst, d, sc)
 		d = d.base
 		sc = &scope{unit: d.unit, params: params, self: inst, check: inst.checkOnly, letIndex: -1}
 	}
@@ -192,7 +192,7 @@ type level struct {
 }
 
 // bind gives the parameters of d's base their arguments.
-func (r *resolver) bind(d *definition, sc *scope) map[string]*binding {
+func (r *resolver) bind(inst *instance, d *definition, sc *scope) map[string]*binding {
 	base, from := d.base, d.node.From
 	if base.node.Params == nil && len(from.Args) == 0 {
 		return nil
@@ -226,6 +226,7 @@ func (r *resolver) bind(d *definition, sc *scope) map[string]*binding {
 			continue
 		}
 		b.expr, b.scope, b.isArg = a.Value, sc, true
+		inst.arguments = append(inst.arguments, b)
 	}
 	for _, p := range base.params {
 		name := p.node.Name.Name

@@ -20,6 +20,7 @@ type instance struct {
 	broken    bool // something of it could not be read: what is missing may be there
 	settings  map[string]*setting
 	component *stack.Component
+	arguments []*binding      // that it or its bases give with FROM
 	noInject  bool            // env = UNSET
 	written   map[string]bool // variables that env sets or unsets
 
