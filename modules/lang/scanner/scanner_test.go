@@ -70,6 +70,7 @@ func TestScan(t *testing.T) {
 		{name: "unit", src: "512m", want: "?", codes: []diag.Code{diag.BadNumber}},
 		{name: "underscores", src: "1__0 1_ 0_1", want: "? ? ?", codes: []diag.Code{diag.BadNumber, diag.BadNumber, diag.BadNumber}},
 		{name: "points", src: "5. .5 1.2.3", want: "? ? ?", codes: []diag.Code{diag.BadNumber, diag.BadNumber, diag.BadNumber}},
+		{name: "number before a quote", src: `80"x"`, want: `80 "x"`, codes: []diag.Code{diag.BadNumber}},
 		{name: "sign alone", src: "+a", want: "? a", codes: []diag.Code{diag.UnexpectedRune}},
 		{name: "strings", src: `"" "a b"`, want: `"" "a b"`},
 		{name: "escapes", src: `"\"\\\n\r\t\$\u{41}\u{1F600}"`, want: "\"\"\\\n\r\t$A😀\""},

@@ -257,6 +257,10 @@ func (s *Scanner) number() token.Token {
 		s.step()
 	}
 	text := src[start.Offset:s.pos.Offset]
+	if ok && s.pos.Offset == i {
+		s.report(diag.BadNumber, start, fmt.Sprintf("the number %s ends in the middle of a text", text), "put a blank or a comma behind it", "")
+		return token.Token{Kind: token.Number, Text: text, Start: start, End: s.pos}
+	}
 	s.report(diag.BadNumber, start, fmt.Sprintf("%s is not a number", text), fmt.Sprintf("write \"%s\" if it is text", text), numberDetail(text))
 	return token.Token{Kind: token.Invalid, Text: text, Start: start, End: s.pos}
 }
