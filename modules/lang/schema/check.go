@@ -140,7 +140,7 @@ func CheckVariable(s string) *Problem {
 
 func checkNotEmpty(s string) *Problem {
 	if s == "" {
-		return &Problem{Code: diag.BadText, Summary: "the text is empty"}
+		return &Problem{Code: diag.BadText, Summary: "the text is empty", Suggestion: "remove it, or say what it should be"}
 	}
 	return nil
 }
@@ -303,8 +303,14 @@ func checkCapability(s string) *Problem {
 }
 
 func checkDevice(s string) *Problem {
-	if !strings.HasPrefix(s, "/dev/") {
+	switch path, rest, mapped := strings.Cut(s, ":"); {
+	case !strings.HasPrefix(path, "/dev/"):
 		return &Problem{Code: diag.BadPath, Summary: fmt.Sprintf("%q is not a device", s), Suggestion: `write a path such as "/dev/fuse"`}
+	case mapped:
+		return &Problem{
+			Code: diag.BadPath, Summary: fmt.Sprintf("%q does not belong to the path of a device", ":"+rest), Suggestion: fmt.Sprintf("write %q", path),
+			Detail: "A device has the same path inside as outside.",
+		}
 	}
 	return nil
 }
