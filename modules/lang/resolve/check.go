@@ -196,6 +196,12 @@ func (r *resolver) checkNumber(v value, t *schema.Type, s subject) (value, bool)
 		code, suggestion := diag.OutOfRange, fmt.Sprintf("it must be %d to %d", low, high)
 		if high >= math.MaxInt32 {
 			suggestion = fmt.Sprintf("it must be at least %d", low)
+			switch {
+			case err == nil && n == 0 && t.Kind == schema.Size:
+				suggestion = "leave it out for no limit"
+			case !strings.HasPrefix(s64, "-") && (err != nil || n > high):
+				suggestion = fmt.Sprintf("it must be at most %d", high)
+			}
 		}
 		if low == 1 && high == math.MaxUint16 {
 			code, suggestion = diag.BadPort, "a port is 1 to 65535"
@@ -233,14 +239,23 @@ func (r *resolver) wrong(v value, t *schema.Type, s subject) (value, bool) {
 		return v, false
 	}
 	if v.variable != "" && v.kind == text && t.Kind != schema.List && t.Kind != schema.Map {
-		r.report(diag.VariableWrongType, v.rng, fmt.Sprintf("the environment variable %s is %q, and %s is %s", v.variable, v.text.Shown, s.name, t), "", "")
+		r.report(diag.VariableWrongType, v.rng, fmt.Sprintf("the environment variable %s is %q, and %s is %s", v.variable, v.text.Shown, s.name, t), "",
+			fmt.Sprintf("Set %s to %s.", v.variable, t))
 		return v, false
 	}
-	suggestion := ""
-	if v.variable == "" {
+	suggestion, detail := "", ""
+	switch {
+	case v.landed != "":
+		detail = fmt.Sprintf("It went through the parameter %s, which is of type string: give that the type that is needed.", v.landed)
+	case v.variable != "" && t.Kind == schema.List:
+		suggestion = fmt.Sprintf("write [\"${env.%s}\"]", v.variable)
+	case v.variable == "":
 		suggestion = mendType(v, t)
 	}
-	r.report(diag.WrongType, v.rng, fmt.Sprintf("%s is %s, and this is %s", s.name, t, describeKind(v.kind)), suggestion, "")
+	if suggestion+detail == "" {
+		detail = fmt.Sprintf("ctst schema %s shows its form.", s.property.Name)
+	}
+	r.report(diag.WrongType, v.rng, fmt.Sprintf("%s is %s, and this is %s", s.name, t, describeKind(v.kind)), suggestion, detail)
 	return v, false
 }
 
@@ -301,19 +316,19 @@ func (r *resolver) usesAllowed(v value, s subject) bool {
 		case usesSecret:
 			if !s.property.Secrets {
 				r.report(diag.SecretNotAllowed, u.rng, fmt.Sprintf("a secret cannot stand in %q", s.property.Name), "",
-					"Secrets stand in env, files and connection_string only: what else a component has, anyone may read.", r.landing(u, v)...)
+					"Secrets stand in env, files and connection_string only: what else a component has, anyone may read.", r.landing(u, v, s)...)
 				ok = false
 			}
 		case usesSelf:
 			if !s.property.Components && !s.property.Self {
 				r.report(diag.ReferenceNotAllowed, u.rng, fmt.Sprintf("${self.%s} cannot stand in %q", u.name, s.property.Name), "only ${self.name} can",
-					"", r.landing(u, v)...)
+					"", r.landing(u, v, s)...)
 				ok = false
 			}
 		case usesComponent:
 			if !s.property.Components {
 				r.report(diag.ReferenceNotAllowed, u.rng, fmt.Sprintf("a component's values cannot stand in %q", s.property.Name), "",
-					"They stand in env, command, entrypoint, healthcheck and files.", r.landing(u, v)...)
+					"They stand in env, command, entrypoint, healthcheck and files.", r.landing(u, v, s)...)
 				ok = false
 				continue
 			}
@@ -323,10 +338,12 @@ func (r *resolver) usesAllowed(v value, s subject) bool {
 	return ok
 }
 
-// landing is the value that a reference came into by way of a LET or an
-// argument.
-func (r *resolver) landing(u use, v value) []diag.Related {
-	if v.rng.File == "" || v.rng.File == u.rng.File && v.rng.Start.Offset <= u.rng.Start.Offset && u.rng.End.Offset <= v.rng.End.Offset {
+// landing is the place that a reference came to by way of a LET or an argument.
+func (r *resolver) landing(u use, v value, s subject) []diag.Related {
+	switch {
+	case v.moved:
+		return []diag.Related{{Label: "used here", Range: r.placeOf(s.inst, group(s.property))}}
+	case u.rng.File == v.rng.File && v.rng.Start.Offset <= u.rng.Start.Offset && u.rng.End.Offset <= v.rng.End.Offset:
 		return nil
 	}
 	return []diag.Related{{Label: "used here", Range: v.rng}}

@@ -84,7 +84,8 @@ func (r *resolver) force(t thunk) value {
 func (r *resolver) evalString(s *ast.String, sc *scope) value {
 	if ref := s.Only(); ref != nil {
 		v := r.reference(ref, sc)
-		if v.rng.File == "" {
+		v.moved = v.rng.File != ""
+		if !v.moved {
 			v.rng, v.unit = s.Range, sc.unit
 		}
 		v.referred = true
@@ -280,7 +281,7 @@ func (r *resolver) let(ref *ast.Reference, sc *scope) value {
 
 func (r *resolver) param(ref *ast.Reference, sc *scope) value {
 	if sc.defaults {
-		r.report(diag.BadParameter, ref.Range, "a default cannot use parameters", "", "")
+		r.report(diag.BadParameter, ref.Range, "a default cannot use parameters", "", "A default is written out, or comes from env, secret, let or a component.")
 		return value{}
 	}
 	b := sc.params[ref.Name]
@@ -331,7 +332,7 @@ func (r *resolver) checkArguments(inst *instance) {
 }
 
 func (r *resolver) circular(ref *ast.Reference, what string) {
-	r.report(diag.CircularReference, ref.Range, what+" needs its own value", "", "")
+	r.report(diag.CircularReference, ref.Range, what+" needs its own value", "", "One of the values that use each other has to be written out.")
 }
 
 // typed gives the value of a parameter its type.
@@ -346,12 +347,16 @@ func (r *resolver) typed(v value, b *binding) value {
 			v.variable = ""
 			return v
 		}
-		r.report(diag.VariableWrongType, v.rng, fmt.Sprintf("the environment variable %s is %q, and %s needs %s", v.variable, v.text.Value, b.param.node.Name.Name, article(b.param.kind)), "", "",
+		r.report(diag.VariableWrongType, v.rng, fmt.Sprintf("the environment variable %s is %q, and %s needs %s", v.variable, v.text.Value, b.param.node.Name.Name, article(b.param.kind)), "",
+			fmt.Sprintf("Set %s to %s such as %s.", v.variable, article(b.param.kind), samples[want]),
 			diag.Related{Label: "the parameter", Range: b.param.node.Name.Range})
 		return value{}
 	}
 	if v.referred && want == text && (v.kind == number || v.kind == boolean) {
 		v.kind = text
+	}
+	if want == text && v.variable != "" {
+		v.variable, v.landed = "", b.param.node.Name.Name
 	}
 	if v.kind == want && (b.param.kind != "int" || isInteger(v.text.Value)) {
 		return v
@@ -365,11 +370,16 @@ func (r *resolver) typed(v value, b *binding) value {
 		suggestion = "write " + v.text.Shown
 	case want == text && (v.kind == number || v.kind == boolean):
 		suggestion = fmt.Sprintf("write %q", v.text.Shown)
+	default:
+		suggestion = fmt.Sprintf("write %s such as %s", article(b.param.kind), samples[want])
 	}
 	r.report(code, v.rng, fmt.Sprintf("%s needs %s, and this is %s", b.param.node.Name.Name, article(b.param.kind), describeKind(v.kind)), suggestion, "",
 		diag.Related{Label: "the parameter", Range: b.param.node.Name.Range})
 	return value{}
 }
+
+// samples are values of the types that parameters have.
+var samples = map[kind]string{text: `"text"`, number: "80", boolean: "true", list: `["a", "b"]`, mapping: "{ key = value }"}
 
 func article(kind string) string {
 	if kind == "int" {

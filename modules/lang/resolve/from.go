@@ -76,7 +76,8 @@ func (r *resolver) fromCycle(cycle []*definition) {
 		}
 	}
 	names = append(names, cycle[0].name.Name)
-	r.report(diag.FromCycle, cycle[0].node.From.Range, "components are copies of each other: "+strings.Join(names, " → "), "", "", related...)
+	r.report(diag.FromCycle, cycle[0].node.From.Range, "components are copies of each other: "+strings.Join(names, " → "), "",
+		"One of them is written out, without FROM: COMPONENT name { … }.", related...)
 	for _, d := range cycle {
 		d.broken, d.base = true, nil
 	}

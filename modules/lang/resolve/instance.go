@@ -106,7 +106,11 @@ func (r *resolver) unknownProperty(p *ast.Property) {
 	if meant, ok := otherNames[p.Name.Name]; ok {
 		suggestion = meant
 	}
-	r.report(diag.UnknownProperty, p.Name.Range, fmt.Sprintf("unknown property %q", p.Name.Name), suggestion, "")
+	detail := ""
+	if suggestion == "" {
+		detail = "ctst schema lists all properties."
+	}
+	r.report(diag.UnknownProperty, p.Name.Range, fmt.Sprintf("unknown property %q", p.Name.Name), suggestion, detail)
 }
 
 // otherNames are what other tools call a property, or where it went.
@@ -148,8 +152,7 @@ func (r *resolver) mergeProperty(inst *instance, l level, p *ast.Property, prope
 	s.property, s.rng = property, p.Name.Range
 	next := piece{property: property, lazy: thunk{expr: p.Value, scope: l.scope}}
 	switch {
-	case p.Append && property.Type.Kind != schema.List:
-		r.report(diag.AppendToScalar, p.Name.Range, fmt.Sprintf("%q is not a list, so that nothing can be appended", property.Name), `write "="`, "")
+	case p.Append && !r.canAppend(l, p, property):
 		next.lazy = thunk{done: &value{}}
 		s.pieces = []piece{next}
 	case p.Append, property.Type.Kind == schema.Map:
@@ -157,6 +160,23 @@ func (r *resolver) mergeProperty(inst *instance, l level, p *ast.Property, prope
 	default:
 		s.pieces = []piece{next}
 	}
+}
+
+// canAppend reports += where there is no list that is inherited.
+func (r *resolver) canAppend(l level, p *ast.Property, property *schema.Property) bool {
+	_, unset := p.Value.(*ast.Unset)
+	switch {
+	case property.Type.Kind != schema.List:
+		r.report(diag.AppendToScalar, p.Name.Range, fmt.Sprintf("%q is not a list, so that nothing can be appended", property.Name), `write "="`, "")
+	case l.def.node.From == nil:
+		r.report(diag.AppendToScalar, p.Name.Range, fmt.Sprintf("%q inherits no list to append to", property.Name), `write "="`,
+			"+= appends to the list of the base that FROM names, not to what the image has.")
+	case unset:
+		r.report(diag.BadUnset, p.Value.Span(), "UNSET cannot be appended", `write "=" before it`, "It takes the whole inherited list away.")
+	default:
+		return true
+	}
+	return false
 }
 
 // outcome is what a setting comes to.
@@ -247,7 +267,8 @@ func dropAlternatives(base *value, child value, index map[string]int) {
 	ways := map[string]bool{"command": true, "http": true, "tcp": true}
 	sets := false
 	for _, e := range child.entries {
-		sets = sets || ways[e.key.Name]
+		_, unset := e.lazy.expr.(*ast.Unset)
+		sets = sets || ways[e.key.Name] && !unset
 	}
 	if !sets {
 		return

@@ -222,7 +222,7 @@ func (r *resolver) importCycle(s *ast.Import, path []*unit, places []token.Range
 	for i, place := range places[:len(places)-1] {
 		related = append(related, diag.Related{Label: fmt.Sprintf("%s imports %s", names[i], names[i+1]), Range: place})
 	}
-	r.report(diag.ImportCycle, s.Path.Range, "files import each other: "+strings.Join(names, " → "), "", "", related...)
+	r.report(diag.ImportCycle, s.Path.Range, "files import each other: "+strings.Join(names, " → "), "", "Move what both need into a file of its own.", related...)
 }
 
 // cutPin splits the pin off a path. Any other @ is part of the path.
@@ -249,7 +249,7 @@ func (r *resolver) importAlias(u *unit, s *ast.Import, target string) (string, b
 			return "", false
 		}
 	}
-	if !r.nameAllowed(alias, "import") {
+	if !r.nameAllowed(alias, "an import") {
 		return "", false
 	}
 	if c := u.components[alias.Name]; c != nil {

@@ -85,7 +85,7 @@ func (r *resolver) declareComponent(u *unit, s *ast.Component, name ast.Ident) {
 	if name.Name == "" {
 		return // reported by the parser
 	}
-	if !r.nameAllowed(name, "component") {
+	if !r.nameAllowed(name, "a component") {
 		u.incomplete = true
 		return
 	}
@@ -111,7 +111,7 @@ func (r *resolver) nameAllowed(name ast.Ident, what string) bool {
 	if !schema.IsReserved(name.Name) {
 		return true
 	}
-	r.report(diag.ReservedName, name.Range, fmt.Sprintf("%q cannot be the name of a %s", name.Name, what), "choose another name",
+	r.report(diag.ReservedName, name.Range, fmt.Sprintf("%q cannot be the name of %s", name.Name, what), "choose another name",
 		"The language keeps env, secret, param, let, self, localhost, true and false for itself.")
 	return false
 }

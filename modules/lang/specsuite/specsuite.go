@@ -139,10 +139,15 @@ func (c Case) pairs(name string) map[string]string {
 	return pairs
 }
 
+// Resolve resolves the case.
+func (c Case) Resolve(ctx context.Context) (*stack.Stack, diag.List) {
+	return resolve.Load(ctx, Root, c.Options())
+}
+
 // Run resolves the case and returns the diagnostics as text, and the stack if
 // there is one. The current folder is /dir in it, and the one above /parent.
 func (c Case) Run(ctx context.Context) (string, error) {
-	st, found := resolve.Load(ctx, Root, c.Options())
+	st, found := c.Resolve(ctx)
 	var out bytes.Buffer
 	if err := diag.Print(&out, found, c.File, diag.PrintOptions{}); err != nil {
 		return "", err
@@ -246,7 +251,11 @@ func show(v reflect.Value) string {
 	case reflect.Struct:
 		var fields []string
 		for i := range v.NumField() {
-			if name := v.Type().Field(i).Name; name != "Range" && !v.Field(i).IsZero() {
+			switch name := v.Type().Field(i).Name; {
+			case name == "Range" || v.Field(i).IsZero():
+			case name == "Mode":
+				fields = append(fields, fmt.Sprintf("Mode=%#o", v.Field(i).Uint()))
+			default:
 				fields = append(fields, name+"="+show(v.Field(i)))
 			}
 		}
