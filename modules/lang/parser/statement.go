@@ -114,7 +114,7 @@ func (p *parser) importStatement(start token.Pos) ast.Statement {
 	case p.tok.Kind == token.Ident || p.tok.Kind == token.Dot || p.tok.Kind == token.Slash:
 		s.Path = p.bareText()
 	default:
-		p.expected("the path of a file in quotes", "")
+		p.expected("the path of a file in quotes", `An import is IMPORT "templates/postgres.ctst", with AS and a name if it needs another.`)
 		p.lost()
 		p.skipToStatement()
 		return nil
@@ -422,17 +422,19 @@ func (p *parser) paramType() *ast.Ident {
 	return nil
 }
 
+const anArgument = "an argument, such as port = 80"
+
 func (p *parser) args() []*ast.Arg {
 	var args []*ast.Arg
 	p.push()
 	for p.tok.Kind != token.RightParen {
 		if p.tok.Kind != token.Ident && p.tok.Kind != token.String && !p.tok.Kind.Keyword() || p.atStatement() {
-			if !p.outOfList(token.RightParen, "an argument, such as port = 80") {
+			if !p.outOfList(token.RightParen, anArgument) {
 				break
 			}
 			continue
 		}
-		name, ok := p.ident("an argument, such as port = 80")
+		name, ok := p.ident(anArgument)
 		if !ok {
 			break
 		}
@@ -464,7 +466,11 @@ func (p *parser) outOfList(closing token.Kind, what string) bool {
 		p.tok.Kind == token.LeftBrace, p.tok.Kind == token.RightBrace, p.tok.Kind == token.RightBracket:
 		return false
 	}
-	p.expected(what, "")
+	detail := ""
+	if what == anArgument {
+		detail = "Arguments are named: FROM template(port = 80)."
+	}
+	p.expected(what, detail)
 	p.next()
 	return true
 }

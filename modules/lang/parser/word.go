@@ -54,7 +54,7 @@ func (p *parser) ident(what string) (ast.Ident, bool) {
 		p.next()
 		return id, false
 	}
-	p.expected(what, "")
+	p.expected(what, nameDetail)
 	return id, false
 }
 

@@ -43,7 +43,7 @@ func ParseSize(s string) (int64, *Problem) {
 		return whole * factor, nil
 	}
 	if value*float64(factor) >= math.MaxInt64 {
-		bad.Summary, bad.Suggestion, bad.Detail = fmt.Sprintf("the size %q is too large", s), "", ""
+		bad.Summary, bad.Suggestion, bad.Detail = fmt.Sprintf("the size %q is too large", s), "it must be less than 8388608TiB", ""
 		return 0, bad
 	}
 	return int64(value * float64(factor)), nil

@@ -34,6 +34,22 @@ func TestCases(t *testing.T) {
 	}
 }
 
+// Each diagnostic of a case can be mended from its text: it has a suggestion or
+// a detail, beside a place.
+func TestEveryDiagnosticHasAMend(t *testing.T) {
+	cases, err := specsuite.Cases()
+	require.NoError(t, err)
+	for _, c := range cases {
+		_, found := c.Resolve(t.Context())
+		for _, d := range found {
+			if d.Suggestion+d.Detail == "" {
+				t.Errorf("%s: %s at line %d: %s", c.Name, d.Code, d.Range.Start.Line, d.Summary)
+			}
+			require.NotEmpty(t, d.Range.File, "%s: %s has no place", c.Name, d.Code)
+		}
+	}
+}
+
 // Every code of the language is seen in a case, or in the test that is named.
 func TestEveryCode(t *testing.T) {
 	cases, err := specsuite.Cases()
