@@ -120,11 +120,12 @@ func (p *parser) importStatement(start token.Pos) ast.Statement {
 		return nil
 	}
 	if p.keyword(token.AS) {
-		if name, ok := p.ident("a name for the import"); ok {
-			s.Alias = &name
-		} else {
-			p.lost()
+		name, ok := p.ident("a name for the import")
+		if !ok {
+			p.lost() // what it is called is not known
+			return nil
 		}
+		s.Alias = &name
 	}
 	s.Range = p.from(start)
 	return s
@@ -149,7 +150,7 @@ func (p *parser) let(start token.Pos) ast.Statement {
 func (p *parser) component(start token.Pos) ast.Statement {
 	p.next()
 	c := &ast.Component{}
-	name, ok := p.ident("the component's name")
+	name, ok := p.componentName()
 	if !ok {
 		p.lost()
 		if p.tok.Kind != token.LeftBrace {
@@ -182,6 +183,21 @@ func (p *parser) component(start token.Pos) ast.Statement {
 	return c
 }
 
+// componentName reads the name, the last one where there are labels before it as
+// in resource "container" "web" { … }.
+func (p *parser) componentName() (ast.Ident, bool) {
+	before, label := len(p.found), p.tok
+	name, ok := p.ident("the component's name")
+	for ok && label.Kind == token.String && p.sameLine() && (p.tok.Kind == token.Ident || p.tok.Kind == token.String) {
+		p.found = p.found[:before]
+		if name, ok = p.ident("the component's name"); ok {
+			p.found = p.found[:before]
+			p.report(diag.UnexpectedToken, p.from(label.Start), "a component has one name, without quotes", fmt.Sprintf("write %s", name.Name), "")
+		}
+	}
+	return name, ok
+}
+
 // componentBody reads the body. Without one, only a component that is a copy
 // is complete.
 func (p *parser) componentBody(c *ast.Component) *ast.Body {
@@ -199,9 +215,12 @@ func (p *parser) componentBody(c *ast.Component) *ast.Body {
 	if p.tok.Kind == token.EOF || p.tok.Kind.Statement() {
 		at = c.Names[0].Range
 	}
+	detail := "A component is COMPONENT name { … } or COMPONENT name FROM template."
+	if p.tok.Kind == token.Dot {
+		detail = nameDetail
+	}
 	if p.tok.Kind != token.Invalid {
-		p.report(diag.MissingBody, at, fmt.Sprintf("expected the component's body, found %s", p.describe()), "",
-			"A component is COMPONENT name { … } or COMPONENT name FROM template.")
+		p.report(diag.MissingBody, at, fmt.Sprintf("expected the component's body, found %s", p.describe()), "", detail)
 	}
 	for p.tok.Kind != token.EOF && !p.atStatement() && p.tok.Kind != token.LeftBrace {
 		p.next()

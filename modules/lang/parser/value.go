@@ -143,7 +143,7 @@ func (p *parser) value(what string) ast.Value {
 		return n
 	case token.LeftBracket, token.LeftBrace:
 		if len(p.open) >= MaxDepth {
-			p.report(diag.NestedTooDeep, r, fmt.Sprintf("brackets nested deeper than %d", MaxDepth), "", "")
+			p.report(diag.NestedTooDeep, r, fmt.Sprintf("brackets nested deeper than %d", MaxDepth), "take it apart with LET", "")
 			p.skipBrackets()
 			return &ast.Bad{Range: p.from(r.Start)}
 		}
@@ -279,7 +279,8 @@ func (p *parser) key() (key ast.Ident, quoted, ok bool) {
 					p.report(diag.ReferenceNotAllowed, part.Range, "a reference cannot stand in a key", "write the key out", "")
 				}
 			}
-			text = ""
+			key.Name = "" // reported, and no key
+			return key, false, true
 		}
 		key.Name = text
 		return key, true, true

@@ -122,7 +122,11 @@ func CheckTarget(s string) *Problem {
 		return p
 	}
 	if path.Clean(s) == "/" || strings.HasSuffix(s, "/") {
-		return &Problem{Code: diag.BadPath, Summary: fmt.Sprintf("%q is not the path of a file", s)}
+		p := &Problem{Code: diag.BadPath, Summary: fmt.Sprintf("%q is not the path of a file", s), Suggestion: "name a file"}
+		if trimmed := strings.TrimRight(s, "/"); trimmed != "" {
+			p.Suggestion = fmt.Sprintf("write %q", trimmed)
+		}
+		return p
 	}
 	return nil
 }
@@ -304,6 +308,8 @@ func checkCapability(s string) *Problem {
 
 func checkDevice(s string) *Problem {
 	switch path, rest, mapped := strings.Cut(s, ":"); {
+	case !strings.Contains(path, "/") && path != "":
+		return &Problem{Code: diag.BadPath, Summary: fmt.Sprintf("%q is not the path of a device", s), Suggestion: fmt.Sprintf("write %q", "/dev/"+path)}
 	case !strings.HasPrefix(path, "/dev/"):
 		return &Problem{Code: diag.BadPath, Summary: fmt.Sprintf("%q is not a device", s), Suggestion: `write a path such as "/dev/fuse"`}
 	case mapped:

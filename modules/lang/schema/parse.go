@@ -205,7 +205,7 @@ func ParseTmpfs(s string) (Tmpfs, *Problem) {
 	}
 	t := Tmpfs{Target: path.Clean(target)}
 	if t.Target == "/" {
-		return Tmpfs{}, &Problem{Code: diag.BadPath, Summary: "a tmpfs cannot cover the whole root file system"}
+		return Tmpfs{}, &Problem{Code: diag.BadPath, Summary: "a tmpfs cannot cover the whole root file system", Suggestion: "name a folder below it"}
 	}
 	if !found {
 		return t, nil
@@ -278,7 +278,7 @@ func ParseUlimit(s string) (Ulimit, *Problem) {
 		return Ulimit{}, bad
 	}
 	if b != -1 && (a == -1 || a > b) {
-		bad.Summary, bad.Suggestion = fmt.Sprintf("in %q the soft limit is above the hard one", s), ""
+		bad.Summary, bad.Suggestion = fmt.Sprintf("in %q the soft limit is above the hard one", s), fmt.Sprintf("write %q", hard+":"+soft)
 		return Ulimit{}, bad
 	}
 	return Ulimit{Soft: a, Hard: b}, nil
