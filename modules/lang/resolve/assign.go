@@ -361,7 +361,7 @@ func (r *resolver) setHealth(c *stack.Component, v outcome) {
 			h.Command = texts(item.items)
 			ways = append(ways, e)
 			if len(h.Command) == 0 {
-				r.report(diag.BadText, item.rng, "the command is empty", "", "")
+				r.report(diag.BadText, item.rng, "the command is empty", "write the program and its arguments", "")
 			}
 		case "http":
 			h.HTTP = item.text.Value

@@ -282,17 +282,40 @@ func mendType(v value, t *schema.Type) string {
 			return fmt.Sprintf("write %t", v.text.Value == "1")
 		case (v.kind == number || v.kind == boolean) && option.Kind == schema.Text:
 			return fmt.Sprintf("write %q", v.text.Shown)
+		case v.kind == number && option.Kind == schema.List && option.Elem.Kind == schema.Text:
+			return fmt.Sprintf("write [%q]", v.text.Shown)
 		case v.kind == text && option.Kind == schema.List && option.Elem.Kind == schema.Text:
 			return fmt.Sprintf("write [%s]", quoteWords(v.text.Shown))
 		case (v.kind == number || v.kind == text) && option.Kind == schema.List:
 			return fmt.Sprintf("write [%s]", v.text.Shown)
 		case v.kind == list && option.Kind == schema.Map:
-			return "write { KEY = value }"
+			return "write " + pairs(v.items)
 		case v.kind == list && option.Kind == schema.Text && len(v.items) == 1 && v.items[0].kind == text:
 			return fmt.Sprintf("write %q", v.items[0].text.Shown)
 		}
 	}
 	return ""
+}
+
+// pairs makes a map of a list such as ["KEY=value"].
+func pairs(items []value) string {
+	const most = 3
+	var entries []string
+	if len(items) == 0 {
+		return "{}"
+	}
+	for _, item := range items {
+		name, after, ok := strings.Cut(item.text.Shown, "=")
+		if !ok || item.kind != text {
+			return "{ KEY = value }"
+		}
+		if len(entries) == most {
+			entries = append(entries, "…")
+			break
+		}
+		entries = append(entries, fmt.Sprintf("%s = %q", name, after))
+	}
+	return "{ " + strings.Join(entries, ", ") + " }"
 }
 
 // quoteWords splits a command line as far as blanks do.

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/containust/containust/modules/lang/ast"
@@ -60,11 +61,12 @@ func (r *resolver) entriesOf(m *ast.Map, sc *scope) []entry {
 	entries := make([]entry, 0, len(m.Entries))
 	first := make(map[string]token.Range, len(m.Entries))
 	for _, e := range m.Entries {
+		if e.Key.Name == "" && !e.Quoted {
+			continue // reported by the parser
+		}
 		if place, ok := first[e.Key.Name]; ok {
-			if e.Key.Name != "" || e.Quoted {
-				r.report(diag.DuplicateProperty, e.Key.Range, fmt.Sprintf("key %q is set twice", e.Key.Name), "remove one of the two", "",
-					diag.Related{Label: "first set here", Range: place})
-			}
+			r.report(diag.DuplicateProperty, e.Key.Range, fmt.Sprintf("key %q is set twice", e.Key.Name), "remove one of the two", "",
+				diag.Related{Label: "first set here", Range: place})
 			continue
 		}
 		first[e.Key.Name] = e.Key.Range
@@ -112,7 +114,11 @@ func (r *resolver) evalString(s *ast.String, sc *scope) value {
 				out.kind = unknown
 			}
 		case list, mapping, unset:
-			r.report(diag.WrongType, part.Range, fmt.Sprintf("%s cannot stand inside of a text", describeKind(v.kind)), "", "Only strings, numbers and bools can.")
+			var related []diag.Related
+			if v.rng.File != "" {
+				related = append(related, diag.Related{Label: "its value", Range: v.rng})
+			}
+			r.report(diag.WrongType, part.Range, fmt.Sprintf("%s cannot stand inside of a text", describeKind(v.kind)), "", "Only strings, numbers and bools can.", related...)
 			out.kind = bad
 		}
 		val.WriteString(v.text.Value)
@@ -261,7 +267,11 @@ func (r *resolver) let(ref *ast.Reference, sc *scope) value {
 		}
 		return value{}
 	}
-	if sc.letIndex >= 0 && d.index >= sc.letIndex {
+	if d.index == sc.letIndex {
+		r.circular(ref, "${let."+ref.Name+"}")
+		return value{}
+	}
+	if sc.letIndex >= 0 && d.index > sc.letIndex {
 		r.report(diag.LetBeforeDefinition, ref.Range, fmt.Sprintf("LET %q is defined below", ref.Name), "move it above this one", "A LET may use earlier ones only.",
 			diag.Related{Label: "defined here", Range: d.node.Name.Range})
 		return value{}
@@ -290,11 +300,12 @@ func (r *resolver) param(ref *ast.Reference, sc *scope) value {
 		for name := range sc.params {
 			names = append(names, name)
 		}
+		slices.Sort(names)
 		detail := "Parameters belong to a template: COMPONENT name(" + ref.Name + ") { … }."
 		if len(names) > 0 {
-			detail = ""
+			detail = namesDetail("The parameters are ", names)
 		}
-		r.report(diag.UnknownParameter, ref.Range, fmt.Sprintf("no parameter is called %q", ref.Name), r.near(ref.Name, sorted(names)), detail)
+		r.report(diag.UnknownParameter, ref.Range, fmt.Sprintf("no parameter is called %q", ref.Name), r.near(ref.Name, names), detail)
 		return value{}
 	}
 	if b.state == running {
@@ -361,11 +372,13 @@ func (r *resolver) typed(v value, b *binding) value {
 	if v.kind == want && (b.param.kind != "int" || isInteger(v.text.Value)) {
 		return v
 	}
-	code, suggestion := diag.WrongType, ""
+	code, suggestion, detail := diag.WrongType, "", ""
 	if !b.isArg {
 		code = diag.BadParameter
 	}
 	switch {
+	case v.text.Secret():
+		detail = "A secret is text: its parameter is of type string."
 	case v.kind == text && (want == number || want == boolean) && kindOfText(v.text.Value) == want:
 		suggestion = "write " + v.text.Shown
 	case want == text && (v.kind == number || v.kind == boolean):
@@ -373,7 +386,7 @@ func (r *resolver) typed(v value, b *binding) value {
 	default:
 		suggestion = fmt.Sprintf("write %s such as %s", article(b.param.kind), samples[want])
 	}
-	r.report(code, v.rng, fmt.Sprintf("%s needs %s, and this is %s", b.param.node.Name.Name, article(b.param.kind), describeKind(v.kind)), suggestion, "",
+	r.report(code, v.rng, fmt.Sprintf("%s needs %s, and this is %s", b.param.node.Name.Name, article(b.param.kind), describeKind(v.kind)), suggestion, detail,
 		diag.Related{Label: "the parameter", Range: b.param.node.Name.Range})
 	return value{}
 }

@@ -58,7 +58,7 @@ func (r *resolver) linkChain(d *definition) {
 			c.broken = true
 		}
 		if c.depth == maxChain && !c.broken {
-			r.report(diag.ImportLimit, c.node.From.Range, fmt.Sprintf("more than %d copies of copies", maxChain), "", "")
+			r.report(diag.ImportLimit, c.node.From.Range, fmt.Sprintf("more than %d copies of copies", maxChain), "copy from one further up", "")
 		}
 		if c.depth >= maxChain {
 			c.broken, c.base = true, nil
@@ -102,7 +102,11 @@ func (r *resolver) findBase(d *definition) (*definition, bool) {
 		if len(imported.order) == 1 {
 			return imported.order[0], true
 		}
-		if !imported.incomplete {
+		switch {
+		case imported.incomplete:
+		case len(imported.order) == 0:
+			r.report(diag.UnknownComponent, from.Name.Range, fmt.Sprintf("%s defines no component", imported.name), "", "A base is COMPONENT name(…) { … } there.")
+		default:
 			r.report(diag.AmbiguousTemplate, from.Name.Range, fmt.Sprintf("%s defines %d components", imported.name, len(imported.order)),
 				"say which: "+from.Name.Name+".name", namesDetail("It has ", imported.names))
 		}

@@ -133,6 +133,12 @@ func (r *resolver) importOne(u *unit, s *ast.Import, path []*unit, places []toke
 		u.incomplete = true
 		return
 	}
+	file, digest, pinned := cutPin(target)
+	if file == "" {
+		r.report(diag.ImportUnreadable, s.Path.Range, "the path of the import is empty", "write the path of a file", "")
+		u.incomplete = true
+		return
+	}
 	alias, ok := r.importAlias(u, s, target)
 	if !ok {
 		u.incomplete = true
@@ -143,11 +149,6 @@ func (r *resolver) importOne(u *unit, s *ast.Import, path []*unit, places []toke
 		scheme, _, _ := strings.Cut(target, "://")
 		r.report(diag.ImportUnsupported, s.Path.Range, fmt.Sprintf("imports over %s are not supported by this version", scheme), "import a file",
 			"Fetch it once, keep it beside this file, and import it by its path.")
-		return
-	}
-	file, digest, pinned := cutPin(target)
-	if file == "" {
-		r.report(diag.ImportUnreadable, s.Path.Range, "the path of the import is empty", "", "")
 		return
 	}
 	name := file
@@ -177,14 +178,21 @@ func (r *resolver) importFile(s *ast.Import, name, digest string, pinned bool, p
 		}
 		return known
 	}
-	if len(r.all) >= maxFiles || len(path) > maxImportDepth {
-		r.report(diag.ImportLimit, s.Path.Range, fmt.Sprintf("more than %d files, or imports deeper than %d", maxFiles, maxImportDepth), "", "")
+	if len(r.all) >= maxFiles {
+		r.report(diag.ImportLimit, s.Path.Range, fmt.Sprintf("more than %d files", maxFiles), "put what belongs together into one file", "")
+		return nil
+	}
+	if len(path) > maxImportDepth {
+		r.report(diag.ImportLimit, s.Path.Range, fmt.Sprintf("imports deeper than %d", maxImportDepth), "import it further up", "")
 		return nil
 	}
 	src, err := r.opts.ReadFile(name)
 	if err != nil {
-		r.report(diag.ImportUnreadable, s.Path.Range, fmt.Sprintf("%s cannot be read: %s", name, reason(err)), "",
-			"A path is relative to the file that imports.")
+		detail := "A path is relative to the file that imports."
+		if strings.Contains(name, "@sha256:") {
+			detail = "A pin is @sha256: with 64 hexadecimal digits, and otherwise part of the path."
+		}
+		r.report(diag.ImportUnreadable, s.Path.Range, fmt.Sprintf("%s cannot be read: %s", name, reason(err)), "", detail)
 		return nil
 	}
 	if pinned && !r.matchesPin(s, name, digest, src) {

@@ -427,8 +427,18 @@ func (r *resolver) deployed(name ast.Ident) (*instance, bool) {
 			fmt.Sprintf("Make a component of it: COMPONENT my-%s FROM %s(…).", name.Name, name.Name), diag.Related{Label: "the template", Range: d.name.Range})
 		return nil, false
 	}
+	if _, ok := r.root.aliases[name.Name]; ok {
+		r.isImport(name.Name, name.Range)
+		return nil, false
+	}
 	if !r.root.incomplete {
-		r.report(diag.UnknownComponent, name.Range, fmt.Sprintf("unknown component %q", name.Name), r.near(name.Name, r.root.names), namesDetail("The components are ", r.root.names))
+		names := r.root.deployedNames()
+		r.report(diag.UnknownComponent, name.Range, fmt.Sprintf("unknown component %q", name.Name), r.near(name.Name, names), namesDetail("The components are ", names))
 	}
 	return nil, false
+}
+
+// isImport reports the alias of an import where a component is needed.
+func (r *resolver) isImport(name string, rng token.Range) {
+	r.report(diag.TemplateAsTarget, rng, fmt.Sprintf("%q is an import, not a deployed component", name), "", "Refer to the component that is made from it.")
 }

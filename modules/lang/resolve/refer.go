@@ -14,11 +14,6 @@ import (
 	"github.com/containust/containust/modules/lang/token"
 )
 
-func sorted(names []string) []string {
-	slices.Sort(names)
-	return names
-}
-
 func joinBeside(file, name string) string { return filepath.Join(filepath.Dir(file), name) }
 
 // secret is the outcome of one lookup.
@@ -109,10 +104,14 @@ func (r *resolver) componentReference(ref *ast.Reference, sc *scope) value {
 		_, imported := u.aliases[ref.Root]
 		switch {
 		case imported:
-			r.report(diag.TemplateAsTarget, ref.Range, fmt.Sprintf("%q is an import, not a deployed component", ref.Root), "", "Refer to the component that is made from it.")
+			r.isImport(ref.Root, ref.Range)
 		case u.incomplete:
 		case known:
-			r.report(diag.UnknownComponent, ref.Range, fmt.Sprintf("unknown component %q", ref.Root), r.near(ref.Root, u.names, roots), "")
+			names, detail := u.deployedNames(), "A component of another file is taken as a parameter."
+			if u.root {
+				detail = namesDetail("The components are ", names)
+			}
+			r.report(diag.UnknownComponent, ref.Range, fmt.Sprintf("unknown component %q", ref.Root), r.near(ref.Root, names, roots), detail)
 		default:
 			r.report(diag.UnknownReference, ref.Range, fmt.Sprintf("${%s.%s} refers to nothing", ref.Root, ref.Name), r.near(ref.Root, roots, u.names),
 				fmt.Sprintf("References are ${env.NAME}, ${param.name}, ${let.name}, ${secret.name}, ${self.name} and ${component.host}. For the text itself: $${%s.%s}.", ref.Root, ref.Name))

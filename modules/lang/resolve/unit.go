@@ -193,6 +193,18 @@ func (r *resolver) similarNames() {
 	}
 }
 
+// deployedNames are those of the components that references, CONNECT and EXPOSE
+// can mean.
+func (u *unit) deployedNames() []string {
+	var names []string
+	for _, d := range u.order {
+		if !d.template {
+			names = append(names, d.name.Name)
+		}
+	}
+	return names
+}
+
 // markUsedLets looks through the whole text: a LET in a value that a copy
 // replaces is used.
 func (u *unit) markUsedLets() {
