@@ -33,8 +33,6 @@ func CodesWithoutCase() map[diag.Code]Elsewhere {
 		diag.TooManyErrors:  {"a file has 1,000 errors", "TestHostile"},
 		diag.TooManyLinks:   {"lists of CONNECT multiply to more than 200,000 links", "TestHostile"},
 		diag.TooLarge:       {"a text is larger than 1 MiB, or copies and references multiply", "TestHostile"},
-		diag.ImportLimit:    {"there are more than 256 files, or imports deeper than 32, or copies of copies longer than 256", "TestHostile"},
-		diag.NestedTooDeep:  {"brackets are nested deeper than 64", "TestHostile"},
 		diag.SecretRefused:  {"the file of a secret may be read by others, or is no file", "TestSecretSources"},
 	}
 }

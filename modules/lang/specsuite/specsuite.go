@@ -20,10 +20,12 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/txtar"
@@ -187,7 +189,8 @@ func Dump(out *bytes.Buffer, st *stack.Stack) {
 		fmt.Fprintf(out, "link %s -> %s prefix=%q nowait=%t implied=%t line=%d\n", l.From, l.To, l.Prefix, l.NoWait, l.Implied, l.Range.Start.Line)
 	}
 	for _, e := range st.Exposures {
-		fmt.Fprintf(out, "expose %s:%d -> %s:%d/%s\n", e.Address, e.HostPort, e.Component, e.Port, e.Protocol)
+		host := net.JoinHostPort(e.Address, strconv.Itoa(int(e.HostPort)))
+		fmt.Fprintf(out, "expose %s -> %s:%d/%s\n", host, e.Component, e.Port, e.Protocol)
 	}
 }
 
