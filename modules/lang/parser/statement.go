@@ -62,7 +62,7 @@ func (p *parser) statementKind() token.Kind {
 	}
 	if p.assignAhead() || strings.HasPrefix(p.scanner.Ahead(), ":") {
 		p.report(diag.PropertyOutside, p.here(), fmt.Sprintf("%q stands outside of a component", word), "",
-			"Properties belong between the { and } of a COMPONENT; maybe a } above closes it too early.")
+			"Properties belong between the { and } of a component, COMPONENT name { property = value }; maybe a } above closes it too early.")
 		return p.lost()
 	}
 	kind := habits[strings.ToLower(word)]
@@ -141,6 +141,14 @@ func (p *parser) let(start token.Pos) ast.Statement {
 		return nil
 	}
 	s.Name = name
+	if p.tok.Kind == token.LeftBrace {
+		start := p.tok.Start
+		p.report(diag.UnexpectedToken, p.here(), "expected \"=\", found \"{\"", fmt.Sprintf("write LET %s = and the value", name.Name), "")
+		p.skipBrackets()
+		s.Value = &ast.Bad{Range: p.from(start)}
+		s.Range = p.from(start)
+		return s
+	}
 	p.assign(false)
 	s.Value = p.value("LET " + name.Name)
 	s.Range = p.from(start)
@@ -243,7 +251,7 @@ func (p *parser) fromClause() *ast.From {
 	}
 	f.Range = p.from(start)
 	if ok && p.tok.Kind == token.LeftParen {
-		f.Args = p.args()
+		f.Args, f.Incomplete = p.args()
 	}
 	return f
 }
@@ -420,7 +428,8 @@ func (p *parser) params() *ast.Params {
 	return list
 }
 
-// paramType reads a type; a mistaken one is as if there were none.
+// paramType reads a type. A mistaken one is read as what it means; one that
+// means nothing is as if there were none.
 func (p *parser) paramType() *ast.Ident {
 	name, ok := p.ident("a type")
 	if !ok {
@@ -429,7 +438,9 @@ func (p *parser) paramType() *ast.Ident {
 	if slices.Contains(typeNames, name.Name) {
 		return &name
 	}
-	meant := map[string]string{"integer": "int", "boolean": "bool", "array": "list", "object": "map", "float": "number", "text": "string"}[strings.ToLower(name.Name)]
+	meant := map[string]string{
+		"integer": "int", "boolean": "bool", "array": "list", "object": "map", "dict": "map", "float": "number", "double": "number", "text": "string", "str": "string",
+	}[strings.ToLower(name.Name)]
 	if meant == "" {
 		meant = diag.Nearest(name.Name, typeNames)
 	}
@@ -438,13 +449,18 @@ func (p *parser) paramType() *ast.Ident {
 		suggestion = fmt.Sprintf("did you mean %q?", meant)
 	}
 	p.report(diag.BadParameter, name.Range, fmt.Sprintf("unknown type %q", name.Name), suggestion, "The types are string, int, number, bool, list and map.")
-	return nil
+	if meant == "" {
+		return nil
+	}
+	name.Name = meant
+	return &name
 }
 
 const anArgument = "an argument, such as port = 80"
 
-func (p *parser) args() []*ast.Arg {
-	var args []*ast.Arg
+// args reads the arguments; incomplete when some could not be read.
+func (p *parser) args() (args []*ast.Arg, incomplete bool) {
+	before := len(p.found)
 	p.push()
 	for p.tok.Kind != token.RightParen {
 		if p.tok.Kind != token.Ident && p.tok.Kind != token.String && !p.tok.Kind.Keyword() || p.atStatement() {
@@ -470,7 +486,7 @@ func (p *parser) args() []*ast.Arg {
 		p.separator()
 	}
 	p.close(token.RightParen)
-	return args
+	return args, len(p.found) > before
 }
 
 // outOfList handles a token that starts no parameter or argument. It returns

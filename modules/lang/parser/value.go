@@ -171,7 +171,7 @@ func (p *parser) value(what string) ast.Value {
 			return p.bareText()
 		}
 	case token.LeftParen:
-		p.expected("a value", "The language has no expressions.")
+		p.expected("a value", "The language has no expressions: write the value itself.")
 		p.skipBrackets()
 		return &ast.Bad{Range: p.from(r.Start)}
 	}

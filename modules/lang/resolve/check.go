@@ -127,7 +127,11 @@ func (r *resolver) unknownKey(key ast.Ident, t *schema.Type, s subject) {
 	for _, f := range t.Fields {
 		names = append(names, f.Name)
 	}
-	r.report(diag.UnknownKey, key.Range, fmt.Sprintf("%s has no %q", s.name, key.Name), r.near(key.Name, names), namesDetail("It has ", names))
+	suggestion := r.near(key.Name, names)
+	if s.name == "healthcheck" && key.Name == "test" {
+		suggestion = "write command, and its list without CMD"
+	}
+	r.report(diag.UnknownKey, key.Range, fmt.Sprintf("%s has no %q", s.name, key.Name), suggestion, namesDetail("It has ", names))
 }
 
 func (r *resolver) checkText(v value, t *schema.Type, s subject) (value, bool) {
@@ -251,6 +255,11 @@ func (r *resolver) wrong(v value, t *schema.Type, s subject) (value, bool) {
 		suggestion = fmt.Sprintf("write [\"${env.%s}\"]", v.variable)
 	case v.variable == "":
 		suggestion = mendType(v, t)
+	}
+	if suggestion+detail == "" && t.Check != nil {
+		if p := t.Check(""); p != nil {
+			detail = p.Detail
+		}
 	}
 	if suggestion+detail == "" {
 		detail = fmt.Sprintf("ctst schema %s shows its form.", s.property.Name)

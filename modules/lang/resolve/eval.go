@@ -183,7 +183,8 @@ func (r *resolver) reference(ref *ast.Reference, sc *scope) value {
 	}
 	if ref.Root == "" {
 		if ref.Name != "" {
-			r.noReference(ref)
+			sc.unit.doubtful = true
+			r.noReference(ref, sc)
 		}
 		return value{}
 	}
@@ -207,11 +208,18 @@ func (r *resolver) reference(ref *ast.Reference, sc *scope) value {
 }
 
 // noReference reports a ${…} that has not even the form of a reference.
-func (r *resolver) noReference(ref *ast.Reference) {
+func (r *resolver) noReference(ref *ast.Reference, sc *scope) {
 	name, _, _ := strings.Cut(ref.Name, ":")
 	suggestion := fmt.Sprintf("write $${%s} for the text itself", ref.Name)
 	detail := "References are ${env.NAME}, ${param.name}, ${let.name}, ${secret.name}, ${self.name} and ${component.host}."
-	if isIdent(name) {
+	switch {
+	case sc.params[name] != nil:
+		suggestion = fmt.Sprintf("write ${param.%s}", name)
+	case sc.unit.lets[name] != nil:
+		suggestion = fmt.Sprintf("write ${let.%s}", name)
+	case sc.unit.components[name] != nil:
+		suggestion = fmt.Sprintf("write ${%s.host}", name)
+	case isIdent(name):
 		detail = fmt.Sprintf("For the caller's environment: ${env.%s}.", ref.Name)
 	}
 	shown := ref.Name
@@ -263,6 +271,7 @@ func (r *resolver) let(ref *ast.Reference, sc *scope) value {
 			for _, l := range sc.unit.letOrder {
 				names = append(names, l.node.Name.Name)
 			}
+			sc.unit.doubtful = true
 			r.report(diag.UnknownLet, ref.Range, fmt.Sprintf("no LET is called %q", ref.Name), r.near(ref.Name, names), "A LET belongs to the file that it is written in.")
 		}
 		return value{}

@@ -238,7 +238,7 @@ func (r *resolver) bind(inst *instance, d *definition, sc *scope) map[string]*bi
 		if params[name].expr != nil {
 			continue
 		}
-		if !resembled[name] {
+		if !resembled[name] && !from.Incomplete {
 			r.report(diag.MissingArgument, from.Range, fmt.Sprintf("%s needs the argument %q", base.name.Name, name),
 				fmt.Sprintf("write %s(%s = …)", base.name.Name, name), "", diag.Related{Label: "it has no default", Range: p.node.Name.Range})
 		}

@@ -120,8 +120,8 @@ var otherNames = map[string]string{
 	"working_dir": `did you mean "workdir"?`, "cpus": `did you mean "cpu"?`, "mem_limit": `did you mean "memory"?`, "read_only": `did you mean "readonly"?`,
 	"cap_add": `did you mean "capabilities"?`, "mounts": `did you mean "volumes"?`, "pids_limit": `did you mean "pids"?`, "stop_grace_period": `did you mean "stop_timeout"?`,
 	"network_mode": `did you mean "network"?`, "health": `did you mean "healthcheck"?`, "swap": `did you mean "memory_swap"?`,
-	"env_file": "it is not in the language: run with --env-file", "build": "it is not in the language", "privileged": "it is not in the language",
-	"replicas": "it is not in the language", "container_name": "the component's name is its name",
+	"env_file": "remove it, and run with --env-file", "build": "remove it: an image is built beforehand", "privileged": "remove it, and name the capabilities it needs",
+	"replicas": "remove it: COMPONENT a, b { … } makes two", "container_name": "remove it: the component's name is its name",
 }
 
 // writtenOnce reports a property that stands twice in one body, also in its

@@ -113,7 +113,12 @@ func (r *resolver) componentReference(ref *ast.Reference, sc *scope) value {
 			}
 			r.report(diag.UnknownComponent, ref.Range, fmt.Sprintf("unknown component %q", ref.Root), r.near(ref.Root, names, roots), detail)
 		default:
-			r.report(diag.UnknownReference, ref.Range, fmt.Sprintf("${%s.%s} refers to nothing", ref.Root, ref.Name), r.near(ref.Root, roots, u.names),
+			suggestion := r.near(ref.Root, roots, u.names)
+			if ref.Root == "var" || ref.Root == "local" {
+				suggestion = fmt.Sprintf("write ${let.%s}", ref.Name)
+			}
+			u.doubtful = true
+			r.report(diag.UnknownReference, ref.Range, fmt.Sprintf("${%s.%s} refers to nothing", ref.Root, ref.Name), suggestion,
 				fmt.Sprintf("References are ${env.NAME}, ${param.name}, ${let.name}, ${secret.name}, ${self.name} and ${component.host}. For the text itself: $${%s.%s}.", ref.Root, ref.Name))
 		}
 		return value{}

@@ -24,6 +24,7 @@ type unit struct {
 	imports    map[string]*unit // nil: could not be read, which was reported
 	aliases    map[string]token.Range
 	incomplete bool // names may be missing because of errors
+	doubtful   bool // a reference was not understood: it may be to a LET
 }
 
 // definition is a component as it is written. COMPONENT a, b makes two.
@@ -92,6 +93,7 @@ func (r *resolver) declareComponent(u *unit, s *ast.Component, name ast.Ident) {
 	if first := u.components[name.Name]; first != nil {
 		r.report(diag.DuplicateName, name.Range, fmt.Sprintf("component %q is defined twice", name.Name), "rename one of the two", "",
 			diag.Related{Label: "first defined here", Range: first.name.Range})
+		u.incomplete = true // the name that one of the two should have is missing
 		return
 	}
 	d := &definition{name: name, node: s, unit: u, template: s.Params != nil || !u.root}
@@ -167,6 +169,7 @@ func (r *resolver) declareLet(u *unit, s *ast.Let) {
 	if first := u.lets[s.Name.Name]; first != nil {
 		r.report(diag.DuplicateName, s.Name.Range, fmt.Sprintf("LET %q is defined twice", s.Name.Name), "rename one of the two", "",
 			diag.Related{Label: "first defined here", Range: first.node.Name.Range})
+		u.incomplete = true
 		return
 	}
 	d := &letDefinition{node: s, index: len(u.letOrder)}
@@ -258,7 +261,7 @@ func (u *unit) markUsedLets() {
 }
 
 func (r *resolver) unusedLets(u *unit) {
-	if u.incomplete {
+	if u.incomplete || u.doubtful {
 		return
 	}
 	for _, d := range u.letOrder {

@@ -303,6 +303,8 @@ func numberDetail(text string) string {
 		return "Numbers have a digit before the point: 0" + digits + "."
 	case len(digits) > 1 && digits[0] == '0' && isWord(digits[1]):
 		return "Numbers have no leading zero, no hex and no octal form."
+	case strings.ContainsAny(strings.ToLower(digits[len(digits)-1:]), "kmgb"):
+		return `A size is written as "512MiB", a time as "10m".`
 	default:
 		return "Numbers are decimal, without unit and exponent. A name begins with a letter or _."
 	}

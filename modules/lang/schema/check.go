@@ -194,7 +194,11 @@ func checkSecretName(s string) *Problem {
 	if ok {
 		return nil
 	}
-	return &Problem{Code: diag.BadText, Summary: fmt.Sprintf("%q is not a name of a secret", s), Detail: "Letters, digits, _ and, inside, -."}
+	p := &Problem{Code: diag.BadText, Summary: fmt.Sprintf("%q is not a name of a secret", s), Detail: "Letters, digits, _ and, inside, -."}
+	if base := path.Base(s); base != s && checkSecretName(base) == nil {
+		p.Suggestion = fmt.Sprintf("write %q", base)
+	}
+	return p
 }
 
 func checkHTTP(s string) *Problem {

@@ -170,7 +170,7 @@ func ParseVolume(s string) (Volume, *Problem) {
 	case source[0] == '/' || source == "." || source == ".." || strings.HasPrefix(source, "./") || strings.HasPrefix(source, "../"):
 		v.HostPath = source
 	case source[0] == '~':
-		return bad(fmt.Sprintf("%q is expanded by shells only", "~"), `write "${env.HOME}/…"`)
+		return bad(fmt.Sprintf("%q is expanded by shells only", "~"), fmt.Sprintf("write %q", "${env.HOME}"+s[1:]))
 	case strings.Contains(source, "/"):
 		return bad(fmt.Sprintf("%q is neither a name nor a path", source), fmt.Sprintf("write %q for a host path", "./"+source))
 	case !volumeName(source):
