@@ -34,6 +34,26 @@ func TestCases(t *testing.T) {
 	}
 }
 
+// A mistake of a new user in a file of some size is exactly one diagnostic.
+func TestOneMistakeIsOneDiagnostic(t *testing.T) {
+	cases, err := specsuite.Cases()
+	require.NoError(t, err)
+	mistakes := 0
+	for _, c := range cases {
+		if !strings.HasPrefix(c.Name, "mistake_") {
+			continue
+		}
+		mistakes++
+		text, err := c.File(specsuite.Root)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, strings.Count(string(text), "\n"), 20, "%s is no realistic file", c.Name)
+		st, found := c.Resolve(t.Context())
+		require.Nil(t, st, c.Name)
+		require.Len(t, found, 1, c.Name)
+	}
+	require.GreaterOrEqual(t, mistakes, 10)
+}
+
 // Each diagnostic of a case can be mended from its text: it has a suggestion or
 // a detail, beside a place.
 func TestEveryDiagnosticHasAMend(t *testing.T) {
