@@ -432,8 +432,7 @@ func (r *resolver) deployed(name ast.Ident) (*instance, bool) {
 		return nil, false
 	}
 	if !r.root.incomplete {
-		names := r.root.deployedNames()
-		r.report(diag.UnknownComponent, name.Range, fmt.Sprintf("unknown component %q", name.Name), r.near(name.Name, names), namesDetail("The components are ", names))
+		r.report(diag.UnknownComponent, name.Range, fmt.Sprintf("unknown component %q", name.Name), r.near(name.Name, r.root.deployed), namesDetail("The components are ", r.root.deployed))
 	}
 	return nil, false
 }

@@ -107,11 +107,11 @@ func (r *resolver) componentReference(ref *ast.Reference, sc *scope) value {
 			r.isImport(ref.Root, ref.Range)
 		case u.incomplete:
 		case known:
-			names, detail := u.deployedNames(), "A component of another file is taken as a parameter."
+			detail := "A component of another file is taken as a parameter."
 			if u.root {
-				detail = namesDetail("The components are ", names)
+				detail = namesDetail("The components are ", u.deployed)
 			}
-			r.report(diag.UnknownComponent, ref.Range, fmt.Sprintf("unknown component %q", ref.Root), r.near(ref.Root, names, roots), detail)
+			r.report(diag.UnknownComponent, ref.Range, fmt.Sprintf("unknown component %q", ref.Root), r.near(ref.Root, u.deployed, roots), detail)
 		default:
 			suggestion := r.near(ref.Root, roots, u.names)
 			if ref.Root == "var" || ref.Root == "local" {

@@ -19,6 +19,7 @@ type unit struct {
 	components map[string]*definition
 	order      []*definition
 	names      []string // of the components
+	deployed   []string // those that references, CONNECT and EXPOSE can mean
 	lets       map[string]*letDefinition
 	letOrder   []*letDefinition
 	imports    map[string]*unit // nil: could not be read, which was reported
@@ -106,6 +107,9 @@ func (r *resolver) declareComponent(u *unit, s *ast.Component, name ast.Ident) {
 	u.components[name.Name] = d
 	u.order = append(u.order, d)
 	u.names = append(u.names, name.Name)
+	if !d.template {
+		u.deployed = append(u.deployed, name.Name)
+	}
 }
 
 // nameAllowed reports a name that the language keeps for itself.
@@ -194,18 +198,6 @@ func (r *resolver) similarNames() {
 		}
 		first[key] = d
 	}
-}
-
-// deployedNames are those of the components that references, CONNECT and EXPOSE
-// can mean.
-func (u *unit) deployedNames() []string {
-	var names []string
-	for _, d := range u.order {
-		if !d.template {
-			names = append(names, d.name.Name)
-		}
-	}
-	return names
 }
 
 // markUsedLets looks through the whole text: a LET in a value that a copy
