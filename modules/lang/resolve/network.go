@@ -289,8 +289,8 @@ func (r *resolver) exposureText(s *ast.Expose, e *stack.Exposure) bool {
 		}
 	}
 	v := r.eval(s.Text, &scope{unit: r.root, letIndex: -1})
-	for _, u := range v.uses {
-		return notAllowed(u.rng)
+	if len(v.uses) > 0 {
+		return notAllowed(v.uses[0].rng)
 	}
 	if v.kind == bad || v.kind == unknown {
 		return false

@@ -9,7 +9,9 @@
 //	}
 //
 // The clauses are those of docs/language.md. Another implementation of the
-// language can run the cases too: they are txtar archives under testdata. The
+// language can run the cases too: they are txtar archives under testdata. Those
+// under testdata/repair are files that are broken as people and language models
+// break them, what is printed about them, and the files mended with that. The
 // package runs on every platform and needs no privileges; its values may be used
 // from any number of goroutines.
 package specsuite
