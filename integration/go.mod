@@ -9,12 +9,15 @@ require (
 	github.com/containust/containust/modules/cli v0.1.0 // indirect
 	github.com/containust/containust/modules/core v0.1.0
 	github.com/containust/containust/modules/graph v0.1.0 // indirect
-	github.com/containust/containust/modules/lang v0.1.0 // indirect
-	github.com/containust/containust/modules/sdk v0.1.0 // indirect
+	github.com/containust/containust/modules/lang v0.1.0
+	github.com/containust/containust/modules/sdk v0.1.0
 	github.com/containust/containust/modules/storage v0.1.0 // indirect
 )
 
-require github.com/rogpeppe/go-internal v1.16.0
+require (
+	github.com/rogpeppe/go-internal v1.16.0
+	github.com/stretchr/testify v1.12.1
+)
 
 require (
 	github.com/google/go-cmp v0.6.0 // indirect
@@ -29,6 +32,7 @@ require (
 	github.com/vishvananda/netlink v1.3.1 // indirect
 	github.com/vishvananda/netns v0.0.5 // indirect
 	github.com/yourbasic/graph v0.0.0-20210606180040-8ecfec1c2869 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect

@@ -81,6 +81,9 @@ type From struct {
 	Alias *Ident // of the import; nil: a name of this file, or an import's only component
 	Name  Ident
 	Args  []*Arg
+
+	// Incomplete says that some arguments could not be read.
+	Incomplete bool
 }
 
 // Arg is one argument.

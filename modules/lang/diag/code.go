@@ -187,7 +187,7 @@ func Meanings() map[Code]string {
 		BadPath:           "not a path of the kind that is needed",
 		BadText:           "text that does not have the form that is needed",
 		MountCollision:    "two mounts on one path",
-		AppendToScalar:    "+= on something that is not a list",
+		AppendToScalar:    "+= where there is no list to append to",
 		BadUnset:          "UNSET where there is nothing to unset",
 		Combination:       "properties that contradict each other",
 		BadVariableName:   "not a name of an environment variable",

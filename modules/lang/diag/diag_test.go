@@ -145,6 +145,7 @@ func TestNearest(t *testing.T) {
 		require.Equal(t, want, diag.Nearest(word, names), word)
 	}
 	require.Empty(t, diag.Nearest("image", []string{"image"}), "a word is not near itself")
+	require.Empty(t, diag.Nearest("b", []string{"a", "ab"}), "with all letters wrong nothing is near")
 }
 
 // Every code stands once in the table, with its group's digit and a meaning.

@@ -4,11 +4,11 @@ import "strings"
 
 // Nearest returns the candidate that a person most likely meant by word, or ""
 // when none is near: at most a third of the word's letters, and at least one,
-// may be missing, added, wrong or swapped with their neighbour. Case, '-' and
-// '_' do not count. Among equals the first wins.
+// may be missing, added, wrong or swapped with their neighbour, but not all of
+// them. Case, '-' and '_' do not count. Among equals the first wins.
 func Nearest(word string, candidates []string) string {
 	folded := fold(word)
-	best, bestDistance := "", max(1, len(folded)/3)+1
+	best, bestDistance := "", min(max(1, len(folded)/3)+1, max(1, len(folded)))
 	for _, c := range candidates {
 		if c == word || c == "" {
 			continue

@@ -114,6 +114,12 @@ func (p *parser) expected(what, detail string) {
 	if p.tok.Kind == token.Invalid {
 		return
 	}
+	// What is missing at the end of a statement is missing there, not before
+	// the next one.
+	if p.prevEnd.Line > 0 && !p.sameLine() && (p.tok.Kind == token.EOF || p.atStatement()) {
+		p.report(diag.UnexpectedToken, p.span(p.prevEnd, p.prevEnd), "expected "+what, "it is missing here", detail)
+		return
+	}
 	p.report(diag.UnexpectedToken, p.here(), fmt.Sprintf("expected %s, found %s", what, p.describe()), "", detail)
 }
 

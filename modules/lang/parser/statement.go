@@ -2,7 +2,6 @@ package parser
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/containust/containust/modules/lang/ast"
@@ -62,7 +61,7 @@ func (p *parser) statementKind() token.Kind {
 	}
 	if p.assignAhead() || strings.HasPrefix(p.scanner.Ahead(), ":") {
 		p.report(diag.PropertyOutside, p.here(), fmt.Sprintf("%q stands outside of a component", word), "",
-			"Properties belong between the { and } of a COMPONENT; maybe a } above closes it too early.")
+			"Properties belong between the { and } of a component, COMPONENT name { property = value }; maybe a } above closes it too early.")
 		return p.lost()
 	}
 	kind := habits[strings.ToLower(word)]
@@ -114,17 +113,18 @@ func (p *parser) importStatement(start token.Pos) ast.Statement {
 	case p.tok.Kind == token.Ident || p.tok.Kind == token.Dot || p.tok.Kind == token.Slash:
 		s.Path = p.bareText()
 	default:
-		p.expected("the path of a file in quotes", "")
+		p.expected("the path of a file in quotes", `An import is IMPORT "templates/postgres.ctst", with AS and a name if it needs another.`)
 		p.lost()
 		p.skipToStatement()
 		return nil
 	}
 	if p.keyword(token.AS) {
-		if name, ok := p.ident("a name for the import"); ok {
-			s.Alias = &name
-		} else {
-			p.lost()
+		name, ok := p.ident("a name for the import")
+		if !ok {
+			p.lost() // what it is called is not known
+			return nil
 		}
+		s.Alias = &name
 	}
 	s.Range = p.from(start)
 	return s
@@ -140,6 +140,14 @@ func (p *parser) let(start token.Pos) ast.Statement {
 		return nil
 	}
 	s.Name = name
+	if p.tok.Kind == token.LeftBrace {
+		start := p.tok.Start
+		p.report(diag.UnexpectedToken, p.here(), "expected \"=\", found \"{\"", fmt.Sprintf("write LET %s = and the value", name.Name), "")
+		p.skipBrackets()
+		s.Value = &ast.Bad{Range: p.from(start)}
+		s.Range = p.from(start)
+		return s
+	}
 	p.assign(false)
 	s.Value = p.value("LET " + name.Name)
 	s.Range = p.from(start)
@@ -149,7 +157,7 @@ func (p *parser) let(start token.Pos) ast.Statement {
 func (p *parser) component(start token.Pos) ast.Statement {
 	p.next()
 	c := &ast.Component{}
-	name, ok := p.ident("the component's name")
+	name, ok := p.componentName()
 	if !ok {
 		p.lost()
 		if p.tok.Kind != token.LeftBrace {
@@ -182,6 +190,21 @@ func (p *parser) component(start token.Pos) ast.Statement {
 	return c
 }
 
+// componentName reads the name, the last one where there are labels before it as
+// in resource "container" "web" { … }.
+func (p *parser) componentName() (ast.Ident, bool) {
+	before, label := len(p.found), p.tok
+	name, ok := p.ident("the component's name")
+	for ok && label.Kind == token.String && p.sameLine() && (p.tok.Kind == token.Ident || p.tok.Kind == token.String) {
+		p.found = p.found[:before]
+		if name, ok = p.ident("the component's name"); ok {
+			p.found = p.found[:before]
+			p.report(diag.UnexpectedToken, p.from(label.Start), "a component has one name, without quotes", fmt.Sprintf("write %s", name.Name), "")
+		}
+	}
+	return name, ok
+}
+
 // componentBody reads the body. Without one, only a component that is a copy
 // is complete.
 func (p *parser) componentBody(c *ast.Component) *ast.Body {
@@ -199,9 +222,12 @@ func (p *parser) componentBody(c *ast.Component) *ast.Body {
 	if p.tok.Kind == token.EOF || p.tok.Kind.Statement() {
 		at = c.Names[0].Range
 	}
+	detail := "A component is COMPONENT name { … } or COMPONENT name FROM template."
+	if p.tok.Kind == token.Dot {
+		detail = nameDetail
+	}
 	if p.tok.Kind != token.Invalid {
-		p.report(diag.MissingBody, at, fmt.Sprintf("expected the component's body, found %s", p.describe()), "",
-			"A component is COMPONENT name { … } or COMPONENT name FROM template.")
+		p.report(diag.MissingBody, at, fmt.Sprintf("expected the component's body, found %s", p.describe()), "", detail)
 	}
 	for p.tok.Kind != token.EOF && !p.atStatement() && p.tok.Kind != token.LeftBrace {
 		p.next()
@@ -224,7 +250,7 @@ func (p *parser) fromClause() *ast.From {
 	}
 	f.Range = p.from(start)
 	if ok && p.tok.Kind == token.LeftParen {
-		f.Args = p.args()
+		f.Args, f.Incomplete = p.args()
 	}
 	return f
 }
@@ -365,116 +391,3 @@ func (p *parser) target(s *ast.Expose) {
 }
 
 const exposeDetail = `An exposure is EXPOSE 8080 TO name, EXPOSE 8443:8080 TO name, or with an address EXPOSE "0.0.0.0:8443:8080" TO name.`
-
-var typeNames = []string{"string", "int", "number", "bool", "list", "map"}
-
-func (p *parser) params() *ast.Params {
-	list := &ast.Params{}
-	start := p.tok
-	p.push()
-	for p.tok.Kind != token.RightParen {
-		if p.tok.Kind != token.Ident && p.tok.Kind != token.String && !p.tok.Kind.Keyword() || p.atStatement() {
-			if !p.outOfList(token.RightParen, "a parameter") {
-				break
-			}
-			continue
-		}
-		param := &ast.Param{}
-		name, ok := p.ident("a parameter")
-		if !ok {
-			break
-		}
-		param.Name = name
-		if p.tok.Kind == token.Colon {
-			p.next()
-			param.Type = p.paramType()
-		}
-		if p.tok.Kind == token.Assign {
-			p.next()
-			param.Default = p.value(name.Name)
-		}
-		list.List = append(list.List, param)
-		p.separator()
-	}
-	p.close(token.RightParen)
-	list.Range = p.from(start.Start)
-	return list
-}
-
-// paramType reads a type; a mistaken one is as if there were none.
-func (p *parser) paramType() *ast.Ident {
-	name, ok := p.ident("a type")
-	if !ok {
-		return nil
-	}
-	if slices.Contains(typeNames, name.Name) {
-		return &name
-	}
-	meant := map[string]string{"integer": "int", "boolean": "bool", "array": "list", "object": "map", "float": "number", "text": "string"}[strings.ToLower(name.Name)]
-	if meant == "" {
-		meant = diag.Nearest(name.Name, typeNames)
-	}
-	suggestion := ""
-	if meant != "" {
-		suggestion = fmt.Sprintf("did you mean %q?", meant)
-	}
-	p.report(diag.BadParameter, name.Range, fmt.Sprintf("unknown type %q", name.Name), suggestion, "The types are string, int, number, bool, list and map.")
-	return nil
-}
-
-func (p *parser) args() []*ast.Arg {
-	var args []*ast.Arg
-	p.push()
-	for p.tok.Kind != token.RightParen {
-		if p.tok.Kind != token.Ident && p.tok.Kind != token.String && !p.tok.Kind.Keyword() || p.atStatement() {
-			if !p.outOfList(token.RightParen, "an argument, such as port = 80") {
-				break
-			}
-			continue
-		}
-		name, ok := p.ident("an argument, such as port = 80")
-		if !ok {
-			break
-		}
-		if p.tok.Kind != token.Assign && p.tok.Kind != token.Colon {
-			p.expected(`"=" and a value`, "Arguments are named: FROM template(port = 80).")
-			if p.tok.Kind != token.Comma && p.tok.Kind != token.RightParen {
-				break
-			}
-			p.separator()
-			continue
-		}
-		p.assign(false)
-		args = append(args, &ast.Arg{Name: name, Value: p.value(name.Name)})
-		p.separator()
-	}
-	p.close(token.RightParen)
-	return args
-}
-
-// outOfList handles a token that starts no parameter or argument. It returns
-// false when the list is at its end.
-func (p *parser) outOfList(closing token.Kind, what string) bool {
-	switch {
-	case p.tok.Kind == token.Comma:
-		p.report(diag.UnexpectedToken, p.here(), fmt.Sprintf("expected %s, found \",\"", what), "remove it", "")
-		p.next()
-		return true
-	case p.tok.Kind == token.EOF, p.atStatement(), p.tok.Kind == closing,
-		p.tok.Kind == token.LeftBrace, p.tok.Kind == token.RightBrace, p.tok.Kind == token.RightBracket:
-		return false
-	}
-	p.expected(what, "")
-	p.next()
-	return true
-}
-
-// separator takes the comma between two entries that need one.
-func (p *parser) separator() {
-	switch p.tok.Kind {
-	case token.Comma:
-		p.next()
-	case token.Ident:
-		p.report(diag.UnexpectedToken, p.here(), fmt.Sprintf("expected \",\" before %q", p.tok.Text), "separate them by commas", "")
-	}
-}

@@ -80,7 +80,7 @@ func (p *parser) notAProperty(b *ast.Body) {
 		p.report(diag.StrayBracket, p.here(), fmt.Sprintf("unexpected %q", p.tok.Kind.String()), "nothing is open that it closes", "")
 		p.next()
 	case p.tok.Kind.Keyword() && p.assignAhead():
-		p.report(diag.KeywordAsName, p.here(), fmt.Sprintf("%s is a keyword, not a property", p.tok.Text), "", "")
+		p.report(diag.KeywordAsName, p.here(), fmt.Sprintf("%s is a keyword, not a property", p.tok.Text), "", "Properties are in lower case; statements stand outside of components.")
 	case p.tok.Kind == token.String && p.assignAhead() || p.tok.Kind == token.String && strings.HasPrefix(p.scanner.Ahead(), ":"):
 		// A quoted name as in JSON: mended, and read on as a property.
 		if name, ok := p.ident("a property"); ok {
@@ -143,7 +143,7 @@ func (p *parser) value(what string) ast.Value {
 		return n
 	case token.LeftBracket, token.LeftBrace:
 		if len(p.open) >= MaxDepth {
-			p.report(diag.NestedTooDeep, r, fmt.Sprintf("brackets nested deeper than %d", MaxDepth), "", "")
+			p.report(diag.NestedTooDeep, r, fmt.Sprintf("brackets nested deeper than %d", MaxDepth), "take it apart with LET", "")
 			p.skipBrackets()
 			return &ast.Bad{Range: p.from(r.Start)}
 		}
@@ -171,7 +171,7 @@ func (p *parser) value(what string) ast.Value {
 			return p.bareText()
 		}
 	case token.LeftParen:
-		p.expected("a value", "The language has no expressions.")
+		p.expected("a value", "The language has no expressions: write the value itself.")
 		p.skipBrackets()
 		return &ast.Bad{Range: p.from(r.Start)}
 	}
@@ -276,10 +276,11 @@ func (p *parser) key() (key ast.Ident, quoted, ok bool) {
 		if !plain {
 			for _, part := range s.Parts {
 				if part.Reference != nil {
-					p.report(diag.ReferenceNotAllowed, part.Range, "a reference cannot stand in a key", "", "")
+					p.report(diag.ReferenceNotAllowed, part.Range, "a reference cannot stand in a key", "write the key out", "")
 				}
 			}
-			text = ""
+			key.Name = "" // reported, and no key
+			return key, false, true
 		}
 		key.Name = text
 		return key, true, true
@@ -377,7 +378,7 @@ func (p *parser) unclosedBody(opened bracket, b *ast.Body) {
 			brace := p.span(m.Range.Start, m.Range.Start)
 			brace.End.Offset++
 			brace.End.Column++
-			p.report(diag.UnclosedBracket, brace, `this "{" is never closed`, "", "",
+			p.report(diag.UnclosedBracket, brace, `this "{" is never closed`, fmt.Sprintf("add \"}\" before %q", e.Key.Name), "",
 				diag.Related{Label: "this is a property: the } is probably missing before it", Range: e.Key.Range})
 			for _, moved := range m.Entries[i:] {
 				b.Properties = append(b.Properties, &ast.Property{Name: moved.Key, Value: moved.Value})

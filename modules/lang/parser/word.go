@@ -54,7 +54,7 @@ func (p *parser) ident(what string) (ast.Ident, bool) {
 		p.next()
 		return id, false
 	}
-	p.expected(what, "")
+	p.expected(what, nameDetail)
 	return id, false
 }
 
@@ -145,6 +145,9 @@ func (p *parser) bareWord() ast.Value {
 	r := p.span(start, end)
 	p.tok.End = end
 	if root, name, ok := strings.Cut(text, "."); ok && isName(root) && isName(name) && referenceLike(root, name) {
+		if root == "var" || root == "local" {
+			text = "let." + name
+		}
 		p.report(diag.BareWord, r, "a reference stands in a string", fmt.Sprintf("write \"${%s}\"", text), "")
 		p.next()
 		return &ast.Bad{Range: r}
@@ -156,7 +159,7 @@ func (p *parser) bareWord() ast.Value {
 
 func referenceLike(root, name string) bool {
 	switch root {
-	case "env", "param", "let", "self", "secret":
+	case "env", "param", "let", "self", "secret", "var", "local":
 		return true
 	}
 	return name == "host" || name == "port" || name == "connection_string"

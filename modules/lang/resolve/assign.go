@@ -59,6 +59,7 @@ func (r *resolver) assign(inst *instance) {
 	}
 	r.mounts(c)
 	r.combinations(c)
+	r.checkArguments(inst)
 }
 
 // unsetImage takes away what the image brings.
@@ -360,7 +361,7 @@ func (r *resolver) setHealth(c *stack.Component, v outcome) {
 			h.Command = texts(item.items)
 			ways = append(ways, e)
 			if len(h.Command) == 0 {
-				r.report(diag.BadText, item.rng, "the command is empty", "", "")
+				r.report(diag.BadText, item.rng, "the command is empty", "write the program and its arguments", "")
 			}
 		case "http":
 			h.HTTP = item.text.Value

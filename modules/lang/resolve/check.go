@@ -127,7 +127,11 @@ func (r *resolver) unknownKey(key ast.Ident, t *schema.Type, s subject) {
 	for _, f := range t.Fields {
 		names = append(names, f.Name)
 	}
-	r.report(diag.UnknownKey, key.Range, fmt.Sprintf("%s has no %q", s.name, key.Name), r.near(key.Name, names), namesDetail("It has ", names))
+	suggestion := r.near(key.Name, names)
+	if s.name == "healthcheck" && key.Name == "test" {
+		suggestion = "write command, and its list without CMD"
+	}
+	r.report(diag.UnknownKey, key.Range, fmt.Sprintf("%s has no %q", s.name, key.Name), suggestion, namesDetail("It has ", names))
 }
 
 func (r *resolver) checkText(v value, t *schema.Type, s subject) (value, bool) {
@@ -200,6 +204,12 @@ func (r *resolver) checkNumber(v value, t *schema.Type, s subject) (value, bool)
 		code, suggestion := diag.OutOfRange, fmt.Sprintf("it must be %d to %d", low, high)
 		if high >= math.MaxInt32 {
 			suggestion = fmt.Sprintf("it must be at least %d", low)
+			switch {
+			case err == nil && n == 0 && t.Kind == schema.Size:
+				suggestion = "leave it out for no limit"
+			case !strings.HasPrefix(s64, "-") && (err != nil || n > high):
+				suggestion = fmt.Sprintf("it must be at most %d", high)
+			}
 		}
 		if low == 1 && high == math.MaxUint16 {
 			code, suggestion = diag.BadPort, "a port is 1 to 65535"
@@ -237,14 +247,28 @@ func (r *resolver) wrong(v value, t *schema.Type, s subject) (value, bool) {
 		return v, false
 	}
 	if v.variable != "" && v.kind == text && t.Kind != schema.List && t.Kind != schema.Map {
-		r.report(diag.VariableWrongType, v.rng, fmt.Sprintf("the environment variable %s is %q, and %s is %s", v.variable, v.text.Shown, s.name, t), "", "")
+		r.report(diag.VariableWrongType, v.rng, fmt.Sprintf("the environment variable %s is %q, and %s is %s", v.variable, v.text.Shown, s.name, t), "",
+			fmt.Sprintf("Set %s to %s.", v.variable, t))
 		return v, false
 	}
-	suggestion := ""
-	if v.variable == "" {
+	suggestion, detail := "", ""
+	switch {
+	case v.landed != "":
+		detail = fmt.Sprintf("It went through the parameter %s, which is of type string: give that the type that is needed.", v.landed)
+	case v.variable != "" && t.Kind == schema.List:
+		suggestion = fmt.Sprintf("write [\"${env.%s}\"]", v.variable)
+	case v.variable == "":
 		suggestion = mendType(v, t)
 	}
-	r.report(diag.WrongType, v.rng, fmt.Sprintf("%s is %s, and this is %s", s.name, t, describeKind(v.kind)), suggestion, "")
+	if suggestion+detail == "" && t.Check != nil {
+		if p := t.Check(""); p != nil {
+			detail = p.Detail
+		}
+	}
+	if suggestion+detail == "" {
+		detail = fmt.Sprintf("ctst schema %s shows its form.", s.property.Name)
+	}
+	r.report(diag.WrongType, v.rng, fmt.Sprintf("%s is %s, and this is %s", s.name, t, describeKind(v.kind)), suggestion, detail)
 	return v, false
 }
 
@@ -271,17 +295,40 @@ func mendType(v value, t *schema.Type) string {
 			return fmt.Sprintf("write %t", v.text.Value == "1")
 		case (v.kind == number || v.kind == boolean) && option.Kind == schema.Text:
 			return fmt.Sprintf("write %q", v.text.Shown)
+		case v.kind == number && option.Kind == schema.List && option.Elem.Kind == schema.Text:
+			return fmt.Sprintf("write [%q]", v.text.Shown)
 		case v.kind == text && option.Kind == schema.List && option.Elem.Kind == schema.Text:
 			return fmt.Sprintf("write [%s]", quoteWords(v.text.Shown))
 		case (v.kind == number || v.kind == text) && option.Kind == schema.List:
 			return fmt.Sprintf("write [%s]", v.text.Shown)
 		case v.kind == list && option.Kind == schema.Map:
-			return "write { KEY = value }"
+			return "write " + pairs(v.items)
 		case v.kind == list && option.Kind == schema.Text && len(v.items) == 1 && v.items[0].kind == text:
 			return fmt.Sprintf("write %q", v.items[0].text.Shown)
 		}
 	}
 	return ""
+}
+
+// pairs makes a map of a list such as ["KEY=value"].
+func pairs(items []value) string {
+	const most = 3
+	var entries []string
+	if len(items) == 0 {
+		return "{}"
+	}
+	for _, item := range items {
+		name, after, ok := strings.Cut(item.text.Shown, "=")
+		if !ok || item.kind != text {
+			return "{ KEY = value }"
+		}
+		if len(entries) == most {
+			entries = append(entries, "…")
+			break
+		}
+		entries = append(entries, fmt.Sprintf("%s = %q", name, after))
+	}
+	return "{ " + strings.Join(entries, ", ") + " }"
 }
 
 // quoteWords splits a command line as far as blanks do.
@@ -305,19 +352,19 @@ func (r *resolver) usesAllowed(v value, s subject) bool {
 		case usesSecret:
 			if !s.property.Secrets {
 				r.report(diag.SecretNotAllowed, u.rng, fmt.Sprintf("a secret cannot stand in %q", s.property.Name), "",
-					"Secrets stand in env, files and connection_string only: what else a component has, anyone may read.", r.landing(u, v)...)
+					"Secrets stand in env, files and connection_string only: what else a component has, anyone may read.", r.landing(u, v, s)...)
 				ok = false
 			}
 		case usesSelf:
 			if !s.property.Components && !s.property.Self {
 				r.report(diag.ReferenceNotAllowed, u.rng, fmt.Sprintf("${self.%s} cannot stand in %q", u.name, s.property.Name), "only ${self.name} can",
-					"", r.landing(u, v)...)
+					"", r.landing(u, v, s)...)
 				ok = false
 			}
 		case usesComponent:
 			if !s.property.Components {
 				r.report(diag.ReferenceNotAllowed, u.rng, fmt.Sprintf("a component's values cannot stand in %q", s.property.Name), "",
-					"They stand in env, command, entrypoint, healthcheck and files.", r.landing(u, v)...)
+					"They stand in env, command, entrypoint, healthcheck and files.", r.landing(u, v, s)...)
 				ok = false
 				continue
 			}
@@ -327,10 +374,12 @@ func (r *resolver) usesAllowed(v value, s subject) bool {
 	return ok
 }
 
-// landing is the value that a reference came into by way of a LET or an
-// argument.
-func (r *resolver) landing(u use, v value) []diag.Related {
-	if v.rng.File == "" || v.rng.File == u.rng.File && v.rng.Start.Offset <= u.rng.Start.Offset && u.rng.End.Offset <= v.rng.End.Offset {
+// landing is the place that a reference came to by way of a LET or an argument.
+func (r *resolver) landing(u use, v value, s subject) []diag.Related {
+	switch {
+	case v.moved:
+		return []diag.Related{{Label: "used here", Range: r.placeOf(s.inst, group(s.property))}}
+	case u.rng.File == v.rng.File && v.rng.Start.Offset <= u.rng.Start.Offset && u.rng.End.Offset <= v.rng.End.Offset:
 		return nil
 	}
 	return []diag.Related{{Label: "used here", Range: v.rng}}

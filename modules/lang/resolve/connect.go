@@ -111,7 +111,7 @@ func (r *resolver) ends(names []ast.Ident) []*instance {
 }
 
 func (r *resolver) aliasAllowed(alias ast.Ident) bool {
-	if !r.nameAllowed(alias, "connection") {
+	if !r.nameAllowed(alias, "a connection") {
 		return false
 	}
 	if c := r.root.components[alias.Name]; c != nil {

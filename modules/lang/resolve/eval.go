@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/containust/containust/modules/lang/ast"
@@ -61,11 +62,12 @@ func (r *resolver) entriesOf(m *ast.Map, sc *scope) []entry {
 	entries := make([]entry, 0, len(m.Entries))
 	first := make(map[string]token.Range, len(m.Entries))
 	for _, e := range m.Entries {
+		if e.Key.Name == "" && !e.Quoted {
+			continue // reported by the parser
+		}
 		if place, ok := first[e.Key.Name]; ok {
-			if e.Key.Name != "" || e.Quoted {
-				r.report(diag.DuplicateProperty, e.Key.Range, fmt.Sprintf("key %q is set twice", e.Key.Name), "remove one of the two", "",
-					diag.Related{Label: "first set here", Range: place})
-			}
+			r.report(diag.DuplicateProperty, e.Key.Range, fmt.Sprintf("key %q is set twice", e.Key.Name), "remove one of the two", "",
+				diag.Related{Label: "first set here", Range: place})
 			continue
 		}
 		first[e.Key.Name] = e.Key.Range
@@ -85,7 +87,8 @@ func (r *resolver) force(t thunk) value {
 func (r *resolver) evalString(s *ast.String, sc *scope) value {
 	if ref := s.Only(); ref != nil {
 		v := r.reference(ref, sc)
-		if v.rng.File == "" {
+		v.moved = v.rng.File != ""
+		if !v.moved {
 			v.rng, v.unit = s.Range, sc.unit
 		}
 		v.referred = true
@@ -112,7 +115,11 @@ func (r *resolver) evalString(s *ast.String, sc *scope) value {
 				out.kind = unknown
 			}
 		case list, mapping, unset:
-			r.report(diag.WrongType, part.Range, fmt.Sprintf("%s cannot stand inside of a text", describeKind(v.kind)), "", "Only strings, numbers and bools can.")
+			var related []diag.Related
+			if v.rng.File != "" {
+				related = append(related, diag.Related{Label: "its value", Range: v.rng})
+			}
+			r.report(diag.WrongType, part.Range, fmt.Sprintf("%s cannot stand inside of a text", describeKind(v.kind)), "", "Only strings, numbers and bools can.", related...)
 			out.kind = bad
 		}
 		val.WriteString(v.text.Value)
@@ -179,7 +186,8 @@ func (r *resolver) reference(ref *ast.Reference, sc *scope) value {
 	}
 	if ref.Root == "" {
 		if ref.Name != "" {
-			r.noReference(ref)
+			sc.unit.doubtful = true
+			r.noReference(ref, sc)
 		}
 		return value{}
 	}
@@ -206,11 +214,18 @@ func (r *resolver) reference(ref *ast.Reference, sc *scope) value {
 }
 
 // noReference reports a ${…} that has not even the form of a reference.
-func (r *resolver) noReference(ref *ast.Reference) {
+func (r *resolver) noReference(ref *ast.Reference, sc *scope) {
 	name, _, _ := strings.Cut(ref.Name, ":")
 	suggestion := fmt.Sprintf("write $${%s} for the text itself", ref.Name)
 	detail := "References are ${env.NAME}, ${param.name}, ${let.name}, ${secret.name}, ${self.name} and ${component.host}."
-	if isIdent(name) {
+	switch {
+	case sc.params[name] != nil:
+		suggestion = fmt.Sprintf("write ${param.%s}", name)
+	case sc.unit.lets[name] != nil:
+		suggestion = fmt.Sprintf("write ${let.%s}", name)
+	case sc.unit.components[name] != nil:
+		suggestion = fmt.Sprintf("write ${%s.host}", name)
+	case isIdent(name):
 		detail = fmt.Sprintf("For the caller's environment: ${env.%s}.", ref.Name)
 	}
 	shown := ref.Name
@@ -262,11 +277,16 @@ func (r *resolver) let(ref *ast.Reference, sc *scope) value {
 			for _, l := range sc.unit.letOrder {
 				names = append(names, l.node.Name.Name)
 			}
+			sc.unit.doubtful = true
 			r.report(diag.UnknownLet, ref.Range, fmt.Sprintf("no LET is called %q", ref.Name), r.near(ref.Name, names), "A LET belongs to the file that it is written in.")
 		}
 		return value{}
 	}
-	if sc.letIndex >= 0 && d.index >= sc.letIndex {
+	if d.index == sc.letIndex {
+		r.circular(ref, "${let."+ref.Name+"}")
+		return value{}
+	}
+	if sc.letIndex >= 0 && d.index > sc.letIndex {
 		r.report(diag.LetBeforeDefinition, ref.Range, fmt.Sprintf("LET %q is defined below", ref.Name), "move it above this one", "A LET may use earlier ones only.",
 			diag.Related{Label: "defined here", Range: d.node.Name.Range})
 		return value{}
@@ -286,7 +306,7 @@ func (r *resolver) let(ref *ast.Reference, sc *scope) value {
 
 func (r *resolver) param(ref *ast.Reference, sc *scope) value {
 	if sc.defaults {
-		r.report(diag.BadParameter, ref.Range, "a default cannot use parameters", "", "")
+		r.report(diag.BadParameter, ref.Range, "a default cannot use parameters", "", "A default is written out, or comes from env, secret, let or a component.")
 		return value{}
 	}
 	b := sc.params[ref.Name]
@@ -295,18 +315,24 @@ func (r *resolver) param(ref *ast.Reference, sc *scope) value {
 		for name := range sc.params {
 			names = append(names, name)
 		}
+		slices.Sort(names)
 		detail := "Parameters belong to a template: COMPONENT name(" + ref.Name + ") { … }."
 		if len(names) > 0 {
-			detail = ""
+			detail = namesDetail("The parameters are ", names)
 		}
-		r.report(diag.UnknownParameter, ref.Range, fmt.Sprintf("no parameter is called %q", ref.Name), r.near(ref.Name, sorted(names)), detail)
+		r.report(diag.UnknownParameter, ref.Range, fmt.Sprintf("no parameter is called %q", ref.Name), r.near(ref.Name, names), detail)
 		return value{}
 	}
-	switch b.state {
-	case running:
+	if b.state == running {
 		r.circular(ref, "${param."+ref.Name+"}")
 		return value{}
-	case fresh:
+	}
+	return r.bound(b)
+}
+
+// bound evaluates what a parameter stands for, once.
+func (r *resolver) bound(b *binding) value {
+	if b.state == fresh {
 		b.state = running
 		if b.expr == nil {
 			b.outcome = value{kind: unknown}
@@ -318,8 +344,21 @@ func (r *resolver) param(ref *ast.Reference, sc *scope) value {
 	return b.outcome
 }
 
+// checkArguments evaluates the arguments that nothing has asked for, as far as
+// it can be without the environment: they may be of the wrong type all the same.
+func (r *resolver) checkArguments(inst *instance) {
+	for _, b := range inst.arguments {
+		if b.state == fresh {
+			sc := *b.scope
+			sc.check = true
+			b.scope = &sc
+		}
+		r.deep(r.bound(b))
+	}
+}
+
 func (r *resolver) circular(ref *ast.Reference, what string) {
-	r.report(diag.CircularReference, ref.Range, what+" needs its own value", "", "")
+	r.report(diag.CircularReference, ref.Range, what+" needs its own value", "", "One of the values that use each other has to be written out.")
 }
 
 // typed gives the value of a parameter its type.
@@ -334,30 +373,41 @@ func (r *resolver) typed(v value, b *binding) value {
 			v.variable = ""
 			return v
 		}
-		r.report(diag.VariableWrongType, v.rng, fmt.Sprintf("the environment variable %s is %q, and %s needs %s", v.variable, v.text.Value, b.param.node.Name.Name, article(b.param.kind)), "", "",
+		r.report(diag.VariableWrongType, v.rng, fmt.Sprintf("the environment variable %s is %q, and %s needs %s", v.variable, v.text.Value, b.param.node.Name.Name, article(b.param.kind)), "",
+			fmt.Sprintf("Set %s to %s such as %s.", v.variable, article(b.param.kind), samples[want]),
 			diag.Related{Label: "the parameter", Range: b.param.node.Name.Range})
 		return value{}
 	}
 	if v.referred && want == text && (v.kind == number || v.kind == boolean) {
 		v.kind = text
 	}
+	if want == text && v.variable != "" {
+		v.variable, v.landed = "", b.param.node.Name.Name
+	}
 	if v.kind == want && (b.param.kind != "int" || isInteger(v.text.Value)) {
 		return v
 	}
-	code, suggestion := diag.WrongType, ""
+	code, suggestion, detail := diag.WrongType, "", ""
 	if !b.isArg {
 		code = diag.BadParameter
 	}
 	switch {
+	case v.text.Secret():
+		detail = "A secret is text: its parameter is of type string."
 	case v.kind == text && (want == number || want == boolean) && kindOfText(v.text.Value) == want:
 		suggestion = "write " + v.text.Shown
 	case want == text && (v.kind == number || v.kind == boolean):
 		suggestion = fmt.Sprintf("write %q", v.text.Shown)
+	default:
+		suggestion = fmt.Sprintf("write %s such as %s", article(b.param.kind), samples[want])
 	}
-	r.report(code, v.rng, fmt.Sprintf("%s needs %s, and this is %s", b.param.node.Name.Name, article(b.param.kind), describeKind(v.kind)), suggestion, "",
+	r.report(code, v.rng, fmt.Sprintf("%s needs %s, and this is %s", b.param.node.Name.Name, article(b.param.kind), describeKind(v.kind)), suggestion, detail,
 		diag.Related{Label: "the parameter", Range: b.param.node.Name.Range})
 	return value{}
 }
+
+// samples are values of the types that parameters have.
+var samples = map[kind]string{text: `"text"`, number: "80", boolean: "true", list: `["a", "b"]`, mapping: "{ key = value }"}
 
 func article(kind string) string {
 	if kind == "int" {

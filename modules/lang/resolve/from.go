@@ -58,7 +58,7 @@ func (r *resolver) linkChain(d *definition) {
 			c.broken = true
 		}
 		if c.depth == maxChain && !c.broken {
-			r.report(diag.ImportLimit, c.node.From.Range, fmt.Sprintf("more than %d copies of copies", maxChain), "", "")
+			r.report(diag.ImportLimit, c.node.From.Range, fmt.Sprintf("more than %d copies of copies", maxChain), "copy from one further up", "")
 		}
 		if c.depth >= maxChain {
 			c.broken, c.base = true, nil
@@ -76,7 +76,8 @@ func (r *resolver) fromCycle(cycle []*definition) {
 		}
 	}
 	names = append(names, cycle[0].name.Name)
-	r.report(diag.FromCycle, cycle[0].node.From.Range, "components are copies of each other: "+strings.Join(names, " → "), "", "", related...)
+	r.report(diag.FromCycle, cycle[0].node.From.Range, "components are copies of each other: "+strings.Join(names, " → "), "",
+		"One of them is written out, without FROM: COMPONENT name { … }.", related...)
 	for _, d := range cycle {
 		d.broken, d.base = true, nil
 	}
@@ -101,7 +102,11 @@ func (r *resolver) findBase(d *definition) (*definition, bool) {
 		if len(imported.order) == 1 {
 			return imported.order[0], true
 		}
-		if !imported.incomplete {
+		switch {
+		case imported.incomplete:
+		case len(imported.order) == 0:
+			r.report(diag.UnknownComponent, from.Name.Range, fmt.Sprintf("%s defines no component", imported.name), "", "A base is COMPONENT name(…) { … } there.")
+		default:
 			r.report(diag.AmbiguousTemplate, from.Name.Range, fmt.Sprintf("%s defines %d components", imported.name, len(imported.order)),
 				"say which: "+from.Name.Name+".name", namesDetail("It has ", imported.names))
 		}
@@ -186,7 +191,7 @@ func (r *resolver) scopesOf(inst *instance) []level {
 		if d.base == nil {
 			break
 		}
-		params := r.bind(d, sc)
+		params := r.bind(inst, d, sc)
 		d = d.base
 		sc = &scope{unit: d.unit, params: params, self: inst, check: inst.checkOnly, letIndex: -1}
 	}
@@ -203,7 +208,7 @@ type level struct {
 }
 
 // bind gives the parameters of d's base their arguments.
-func (r *resolver) bind(d *definition, sc *scope) map[string]*binding {
+func (r *resolver) bind(inst *instance, d *definition, sc *scope) map[string]*binding {
 	base, from := d.base, d.node.From
 	if base.node.Params == nil && len(from.Args) == 0 {
 		return nil
@@ -237,13 +242,14 @@ func (r *resolver) bind(d *definition, sc *scope) map[string]*binding {
 			continue
 		}
 		b.expr, b.scope, b.isArg = a.Value, sc, true
+		inst.arguments = append(inst.arguments, b)
 	}
 	for _, p := range base.params {
 		name := p.node.Name.Name
 		if params[name].expr != nil {
 			continue
 		}
-		if !r.gaveUp && !resembled[name] {
+		if !r.gaveUp && !resembled[name] && !from.Incomplete {
 			r.report(diag.MissingArgument, from.Range, fmt.Sprintf("%s needs the argument %q", base.name.Name, name),
 				fmt.Sprintf("write %s(%s = …)", base.name.Name, name), "", diag.Related{Label: "it has no default", Range: p.node.Name.Range})
 		}

@@ -28,6 +28,7 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	}
+	f.Add("COMPONENT off { image = \"file://x\" enabled = false port = \"${env.NOT}\" }\nCOMPONENT a { image = \"file://x\" env = { P = \"${off.port}\" } }")
 	f.Fuzz(func(t *testing.T, src string) {
 		opts := Options{
 			ReadFile: func(name string) ([]byte, error) {
@@ -46,7 +47,27 @@ func FuzzLoad(f *testing.F) {
 		require.Equal(t, st, again)
 		require.Equal(t, found.HasErrors(), st == nil)
 		checkRanges(t, found, len(src))
+		checkNothingLost(t, opts)
 	})
+}
+
+// checkNothingLost: what a deployed component says arrives in it, or there is an
+// error. Poison without a report would lose it silently.
+func checkNothingLost(t *testing.T, opts Options) {
+	t.Helper()
+	r := newResolver(context.Background(), opts)
+	if r.run("fuzz.ctst"); r.found.HasErrors() {
+		return
+	}
+	for _, inst := range r.order {
+		if inst.disabled {
+			continue
+		}
+		for name, s := range inst.settings {
+			out := r.merged(inst, name)
+			require.True(t, out.set || out.unset, "%s of %s is lost (line %d)", name, inst.name, s.rng.Start.Line)
+		}
+	}
 }
 
 func checkRanges(t *testing.T, found diag.List, size int) {

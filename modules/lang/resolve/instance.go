@@ -21,6 +21,7 @@ type instance struct {
 	broken    bool // something of it could not be read: what is missing may be there
 	settings  map[string]*setting
 	component *stack.Component
+	arguments []*binding      // that it or its bases give with FROM
 	noInject  bool            // env = UNSET
 	written   map[string]bool // variables that env sets or unsets
 
@@ -110,7 +111,11 @@ func (r *resolver) unknownProperty(p *ast.Property) {
 	if meant, ok := otherNames[p.Name.Name]; ok {
 		suggestion = meant
 	}
-	r.report(diag.UnknownProperty, p.Name.Range, fmt.Sprintf("unknown property %q", p.Name.Name), suggestion, "")
+	detail := ""
+	if suggestion == "" {
+		detail = "ctst schema lists all properties."
+	}
+	r.report(diag.UnknownProperty, p.Name.Range, fmt.Sprintf("unknown property %q", p.Name.Name), suggestion, detail)
 }
 
 // otherNames are what other tools call a property, or where it went.
@@ -120,8 +125,8 @@ var otherNames = map[string]string{
 	"working_dir": `did you mean "workdir"?`, "cpus": `did you mean "cpu"?`, "mem_limit": `did you mean "memory"?`, "read_only": `did you mean "readonly"?`,
 	"cap_add": `did you mean "capabilities"?`, "mounts": `did you mean "volumes"?`, "pids_limit": `did you mean "pids"?`, "stop_grace_period": `did you mean "stop_timeout"?`,
 	"network_mode": `did you mean "network"?`, "health": `did you mean "healthcheck"?`, "swap": `did you mean "memory_swap"?`,
-	"env_file": "it is not in the language: run with --env-file", "build": "it is not in the language", "privileged": "it is not in the language",
-	"replicas": "it is not in the language", "container_name": "the component's name is its name",
+	"env_file": "remove it, and run with --env-file", "build": "remove it: an image is built beforehand", "privileged": "remove it, and name the capabilities it needs",
+	"replicas": "remove it: COMPONENT a, b { … } makes two", "container_name": "remove it: the component's name is its name",
 }
 
 // writtenOnce reports a property that stands twice in one body, also in its
@@ -152,8 +157,7 @@ func (r *resolver) mergeProperty(inst *instance, l level, p *ast.Property, prope
 	s.property, s.rng = property, p.Name.Range
 	next := piece{property: property, lazy: thunk{expr: p.Value, scope: l.scope}}
 	switch {
-	case p.Append && property.Type.Kind != schema.List:
-		r.report(diag.AppendToScalar, p.Name.Range, fmt.Sprintf("%q is not a list, so that nothing can be appended", property.Name), `write "="`, "")
+	case p.Append && !r.canAppend(l, p, property):
 		next.lazy = thunk{done: &value{}}
 		s.pieces = []piece{next}
 	case p.Append, property.Type.Kind == schema.Map:
@@ -161,6 +165,23 @@ func (r *resolver) mergeProperty(inst *instance, l level, p *ast.Property, prope
 	default:
 		s.pieces = []piece{next}
 	}
+}
+
+// canAppend reports += where there is no list that is inherited.
+func (r *resolver) canAppend(l level, p *ast.Property, property *schema.Property) bool {
+	_, unset := p.Value.(*ast.Unset)
+	switch {
+	case property.Type.Kind != schema.List:
+		r.report(diag.AppendToScalar, p.Name.Range, fmt.Sprintf("%q is not a list, so that nothing can be appended", property.Name), `write "="`, "")
+	case l.def.node.From == nil:
+		r.report(diag.AppendToScalar, p.Name.Range, fmt.Sprintf("%q inherits no list to append to", property.Name), `write "="`,
+			"+= appends to the list of the base that FROM names, not to what the image has.")
+	case unset:
+		r.report(diag.BadUnset, p.Value.Span(), "UNSET cannot be appended", `write "=" before it`, "It takes the whole inherited list away.")
+	default:
+		return true
+	}
+	return false
 }
 
 // outcome is what a setting comes to.
@@ -255,7 +276,8 @@ func dropAlternatives(base *value, child value, index map[string]int) {
 	ways := map[string]bool{"command": true, "http": true, "tcp": true}
 	sets := false
 	for _, e := range child.entries {
-		sets = sets || ways[e.key.Name]
+		_, unset := e.lazy.expr.(*ast.Unset)
+		sets = sets || ways[e.key.Name] && !unset
 	}
 	if !sets {
 		return

@@ -68,20 +68,7 @@ type reportKey struct {
 }
 
 func load(ctx context.Context, file string, opts Options) (*stack.Stack, diag.List) {
-	if opts.ReadFile == nil {
-		opts.ReadFile = os.ReadFile
-	}
-	if opts.LookupEnv == nil {
-		opts.LookupEnv = func(string) (string, bool) { return "", false }
-	}
-	if opts.LookupSecret == nil {
-		opts.LookupSecret = func(string) (string, error) { return "", fs.ErrNotExist }
-	}
-	r := &resolver{
-		ctx: ctx, opts: opts, reported: map[reportKey]bool{}, units: map[string]*unit{}, instances: map[string]*instance{},
-		secrets: map[string]*secret{}, secretEnv: map[string]string{},
-		nearBudget: maxNear, workBudget: maxWork, textBudget: maxTexts,
-	}
+	r := newResolver(ctx, opts)
 	st := r.run(file)
 	if err := ctx.Err(); err != nil {
 		r.report(diag.FileUnreadable, token.Range{}, fmt.Sprintf("reading %s was interrupted: %v", file, err), "", "")
@@ -91,6 +78,23 @@ func load(ctx context.Context, file string, opts Options) (*stack.Stack, diag.Li
 		return nil, r.found
 	}
 	return st, r.found
+}
+
+func newResolver(ctx context.Context, opts Options) *resolver {
+	if opts.ReadFile == nil {
+		opts.ReadFile = os.ReadFile
+	}
+	if opts.LookupEnv == nil {
+		opts.LookupEnv = func(string) (string, bool) { return "", false }
+	}
+	if opts.LookupSecret == nil {
+		opts.LookupSecret = func(string) (string, error) { return "", fs.ErrNotExist }
+	}
+	return &resolver{
+		ctx: ctx, opts: opts, reported: map[reportKey]bool{}, units: map[string]*unit{}, instances: map[string]*instance{},
+		secrets: map[string]*secret{}, secretEnv: map[string]string{},
+		nearBudget: maxNear, workBudget: maxWork, textBudget: maxTexts,
+	}
 }
 
 func (r *resolver) run(file string) *stack.Stack {
@@ -143,16 +147,17 @@ func (r *resolver) importOne(u *unit, s *ast.Import, path []*unit, places []toke
 		return
 	}
 	file, pin := cutPin(target)
+	if file == "" {
+		r.report(diag.ImportUnreadable, s.Path.Range, "the path of the import is empty", "write the path of a file", "")
+		u.incomplete = true
+		return
+	}
 	alias, ok := r.importAlias(u, s, file)
 	if !ok {
 		u.incomplete = true
 		return
 	}
 	u.imports[alias] = nil
-	if file == "" {
-		r.report(diag.ImportUnreadable, s.Path.Range, "the path of the import is empty", "", "")
-		return
-	}
 	if at, ok := r.locate(u, s, file, pin); ok {
 		u.imports[alias] = r.importFile(s, at, pin, path, places)
 	}
@@ -175,8 +180,12 @@ func (r *resolver) importFile(s *ast.Import, at location, pin string, path []*un
 		}
 		return known
 	}
-	if r.reads >= maxFiles || len(path) > maxImportDepth {
-		r.report(diag.ImportLimit, s.Path.Range, fmt.Sprintf("more than %d files, or imports deeper than %d", maxFiles, maxImportDepth), "", "")
+	if r.reads >= maxFiles {
+		r.report(diag.ImportLimit, s.Path.Range, fmt.Sprintf("more than %d files", maxFiles), "put what belongs together into one file", "")
+		return nil
+	}
+	if len(path) > maxImportDepth {
+		r.report(diag.ImportLimit, s.Path.Range, fmt.Sprintf("imports deeper than %d", maxImportDepth), "import it further up", "")
 		return nil
 	}
 	r.reads++
@@ -196,8 +205,11 @@ func (r *resolver) read(s *ast.Import, at location, pin string) ([]byte, bool) {
 	}
 	src, err := r.opts.ReadFile(at.name)
 	if err != nil {
-		r.report(diag.ImportUnreadable, s.Path.Range, fmt.Sprintf("%s cannot be read: %s", at.name, reason(err)), "",
-			"A path is relative to the file that imports.")
+		detail := "A path is relative to the file that imports."
+		if strings.Contains(at.name, "@sha256:") {
+			detail = "A pin is @sha256: with 64 hexadecimal digits, and otherwise part of the path."
+		}
+		r.report(diag.ImportUnreadable, s.Path.Range, fmt.Sprintf("%s cannot be read: %s", at.name, reason(err)), "", detail)
 	}
 	return src, err == nil
 }
@@ -221,7 +233,7 @@ func (r *resolver) importCycle(s *ast.Import, path []*unit, places []token.Range
 	for i, place := range places[:len(places)-1] {
 		related = append(related, diag.Related{Label: fmt.Sprintf("%s imports %s", names[i], names[i+1]), Range: place})
 	}
-	r.report(diag.ImportCycle, s.Path.Range, "files import each other: "+strings.Join(names, " → "), "", "", related...)
+	r.report(diag.ImportCycle, s.Path.Range, "files import each other: "+strings.Join(names, " → "), "", "Move what both need into a file of its own.", related...)
 }
 
 // cutPin splits the pin off a path. Any other @ is part of the path.
@@ -246,7 +258,7 @@ func (r *resolver) importAlias(u *unit, s *ast.Import, file string) (string, boo
 			return "", false
 		}
 	}
-	if !r.nameAllowed(alias, "import") {
+	if !r.nameAllowed(alias, "an import") {
 		return "", false
 	}
 	if c := u.components[alias.Name]; c != nil {

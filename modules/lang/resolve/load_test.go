@@ -124,6 +124,27 @@ func TestUnreadable(t *testing.T) {
 	require.True(t, found.HasErrors())
 }
 
+// 256 files are read, and no more.
+func TestImportFiles(t *testing.T) {
+	var imports strings.Builder
+	for i := 1; i < maxFiles; i++ {
+		fmt.Fprintf(&imports, "IMPORT \"f%d.ctst\"\n", i)
+	}
+	load := func(src string) diag.List {
+		_, found := Load(context.Background(), "app.ctst", Options{ReadFile: func(name string) ([]byte, error) {
+			if name == "app.ctst" {
+				return []byte(src), nil
+			}
+			return []byte("COMPONENT a { image = \"file://x\" }"), nil
+		}})
+		return found
+	}
+	require.Empty(t, load(imports.String()))
+	found := load(imports.String() + "IMPORT \"last.ctst\"\nCOMPONENT a FROM last")
+	require.Equal(t, []diag.Code{diag.ImportLimit}, codes(found))
+	require.Equal(t, maxFiles, found[0].Range.Start.Line)
+}
+
 func TestSecretDir(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) {

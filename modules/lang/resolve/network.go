@@ -132,6 +132,9 @@ func imageName(uri string) string {
 	return strings.ToLower(name)
 }
 
+// secretsDir is where a component finds its secrets.
+const secretsDir = "/run/secrets"
+
 // mounts fills in the folders in memory, and reports two mounts on one path.
 func (r *resolver) mounts(c *stack.Component) {
 	taken := map[string]token.Range{}
@@ -147,6 +150,12 @@ func (r *resolver) mounts(c *stack.Component) {
 	}
 	for _, f := range c.Files {
 		claim(f.Target, f.Range)
+	}
+	if len(c.Secrets) > 0 {
+		claim(secretsDir, c.Where["secrets"])
+	}
+	for _, name := range c.Secrets {
+		claim(secretsDir+"/"+name, c.Where["secrets"])
 	}
 	if c.Tmpfs != nil {
 		for _, t := range c.Tmpfs {
@@ -167,7 +176,11 @@ func (r *resolver) combinations(c *stack.Component) {
 		r.report(diag.Combination, c.Where["restart"], fmt.Sprintf("a job cannot have restart = %q", c.Restart.Policy), `a job has "never" or "on-failure"`, "", diag.Related{Label: "it is a job", Range: c.Where["job"]})
 	}
 	if c.Network == "none" && len(c.Egress) > 0 {
-		r.report(diag.Combination, c.Where["egress"], `egress without a network`, "", "", diag.Related{Label: "it has no network", Range: c.Where["network"]})
+		r.report(diag.Combination, c.Where["egress"], "egress without a network", "remove it", "", diag.Related{Label: "it has no network", Range: c.Where["network"]})
+	}
+	if c.Offline && len(c.Egress) > 0 {
+		r.report(diag.Combination, c.Where["egress"], "egress of a component that is offline", "remove one of the two", "offline reaches nothing outside, egress says what it reaches there.",
+			diag.Related{Label: "it is offline", Range: c.Where["offline"]})
 	}
 }
 
@@ -262,12 +275,24 @@ func (r *resolver) exposureNumbers(s *ast.Expose, e *stack.Exposure) bool {
 
 // exposureText reads [address:]host[:container][/tcp|/udp].
 func (r *resolver) exposureText(s *ast.Expose, e *stack.Exposure) bool {
-	v := r.eval(s.Text, &scope{unit: r.root, letIndex: -1})
-	if v.kind == bad || v.kind == unknown {
+	notAllowed := func(rng token.Range) bool {
+		var related []diag.Related
+		if rng.Start.Offset < s.Text.Range.Start.Offset || rng.End.Offset > s.Text.Range.End.Offset {
+			related = append(related, diag.Related{Label: "used here", Range: s.Text.Range})
+		}
+		r.report(diag.ReferenceNotAllowed, rng, "only env and let can stand in an exposure", "write the address and the ports", "", related...)
 		return false
 	}
-	for _, u := range v.uses {
-		r.report(diag.ReferenceNotAllowed, u.rng, "only env and let can stand in an exposure", "", "")
+	for _, part := range s.Text.Parts {
+		if ref := part.Reference; ref != nil && r.isOfComponent(ref) {
+			return notAllowed(ref.Range)
+		}
+	}
+	v := r.eval(s.Text, &scope{unit: r.root, letIndex: -1})
+	if len(v.uses) > 0 {
+		return notAllowed(v.uses[0].rng)
+	}
+	if v.kind == bad || v.kind == unknown {
 		return false
 	}
 	bad := func(detail string) bool {
@@ -312,6 +337,11 @@ func (r *resolver) exposureText(s *ast.Expose, e *stack.Exposure) bool {
 	}
 	e.HostPort, e.Port = host.Number, container.Number
 	return true
+}
+
+// isOfComponent tells whether a reference is to what only components have.
+func (r *resolver) isOfComponent(ref *ast.Reference) bool {
+	return ref.Root == "param" || ref.Root == "self" || ref.Root == "secret" || r.root.components[ref.Root] != nil
 }
 
 // exposureTarget finds the component, and checks that it has the port.
@@ -397,8 +427,17 @@ func (r *resolver) deployed(name ast.Ident) (*instance, bool) {
 			fmt.Sprintf("Make a component of it: COMPONENT my-%s FROM %s(…).", name.Name, name.Name), diag.Related{Label: "the template", Range: d.name.Range})
 		return nil, false
 	}
+	if _, ok := r.root.aliases[name.Name]; ok {
+		r.isImport(name.Name, name.Range)
+		return nil, false
+	}
 	if !r.root.incomplete {
-		r.report(diag.UnknownComponent, name.Range, fmt.Sprintf("unknown component %q", name.Name), r.near(name.Name, r.root.names), namesDetail("The components are ", r.root.names))
+		r.report(diag.UnknownComponent, name.Range, fmt.Sprintf("unknown component %q", name.Name), r.near(name.Name, r.root.deployed), namesDetail("The components are ", r.root.deployed))
 	}
 	return nil, false
+}
+
+// isImport reports the alias of an import where a component is needed.
+func (r *resolver) isImport(name string, rng token.Range) {
+	r.report(diag.TemplateAsTarget, rng, fmt.Sprintf("%q is an import, not a deployed component", name), "", "Refer to the component that is made from it.")
 }

@@ -14,11 +14,6 @@ import (
 	"github.com/containust/containust/modules/lang/token"
 )
 
-func sorted(names []string) []string {
-	slices.Sort(names)
-	return names
-}
-
 func joinBeside(file, name string) string { return filepath.Join(filepath.Dir(file), name) }
 
 // secret is the outcome of one lookup.
@@ -109,12 +104,21 @@ func (r *resolver) componentReference(ref *ast.Reference, sc *scope) value {
 		_, imported := u.aliases[ref.Root]
 		switch {
 		case imported:
-			r.report(diag.TemplateAsTarget, ref.Range, fmt.Sprintf("%q is an import, not a deployed component", ref.Root), "", "Refer to the component that is made from it.")
+			r.isImport(ref.Root, ref.Range)
 		case u.incomplete:
 		case known:
-			r.report(diag.UnknownComponent, ref.Range, fmt.Sprintf("unknown component %q", ref.Root), r.near(ref.Root, u.names, roots), "")
+			detail := "A component of another file is taken as a parameter."
+			if u.root {
+				detail = namesDetail("The components are ", u.deployed)
+			}
+			r.report(diag.UnknownComponent, ref.Range, fmt.Sprintf("unknown component %q", ref.Root), r.near(ref.Root, u.deployed, roots), detail)
 		default:
-			r.report(diag.UnknownReference, ref.Range, fmt.Sprintf("${%s.%s} refers to nothing", ref.Root, ref.Name), r.near(ref.Root, roots, u.names),
+			suggestion := r.near(ref.Root, roots, u.names)
+			if ref.Root == "var" || ref.Root == "local" {
+				suggestion = fmt.Sprintf("write ${let.%s}", ref.Name)
+			}
+			u.doubtful = true
+			r.report(diag.UnknownReference, ref.Range, fmt.Sprintf("${%s.%s} refers to nothing", ref.Root, ref.Name), suggestion,
 				fmt.Sprintf("References are ${env.NAME}, ${param.name}, ${let.name}, ${secret.name}, ${self.name} and ${component.host}. For the text itself: $${%s.%s}.", ref.Root, ref.Name))
 		}
 		return value{}
@@ -144,12 +148,16 @@ func (r *resolver) componentReference(ref *ast.Reference, sc *scope) value {
 
 // attribute returns the port or the connection string of a component.
 func (r *resolver) attribute(target *instance, ref *ast.Reference, as string) value {
-	if target.def.template {
+	// In `enabled` nothing of a component is known yet; where it stands there
+	// it is reported.
+	if target.def.template || target.settings == nil {
 		return value{kind: unknown}
 	}
 	if ref.Name == "port" {
 		ports, ok := r.portsOf(target, ref)
 		switch {
+		case !ok && target.checkOnly:
+			return value{kind: unknown}
 		case !ok:
 			return value{}
 		case len(ports) == 0:

@@ -59,7 +59,7 @@ func (r *resolver) locateURL(u *unit, s *ast.Import, file, pin string) (location
 	}
 	written, err := neturl.Parse(file)
 	if err != nil {
-		return refuse(diag.ImportAddress, "the address of the import cannot be read: "+parseReason(err), "", "")
+		return refuse(diag.ImportAddress, "the address of the import cannot be read: "+parseReason(err), "", addressForm)
 	}
 	base := u.url
 	if base == nil {
@@ -85,11 +85,13 @@ func (r *resolver) locateURL(u *unit, s *ast.Import, file, pin string) (location
 			"Over http anybody on the way can change the file.")
 	}
 	if err := normalise(url); err != nil {
-		return refuse(diag.ImportAddress, "the address of the import cannot be used: "+err.Error(), "", "")
+		return refuse(diag.ImportAddress, "the address of the import cannot be used: "+err.Error(), "", addressForm)
 	}
 	name := url.String()
 	return location{name: name, key: name, url: url}, true
 }
+
+const addressForm = "An address is https://host/path.ctst, with :port behind the host where it needs one."
 
 // parseReason is why a URL cannot be read, without the URL.
 func parseReason(err error) string {
@@ -176,7 +178,10 @@ func (r *resolver) fetch(s *ast.Import, at location, pin string) ([]byte, bool) 
 	if r.ctx.Err() != nil {
 		return nil, false // load says that it was interrupted
 	}
-	d := diag.Diagnostic{Code: diag.ImportUnreadable, Summary: fmt.Sprintf("%s cannot be fetched: %v", at.name, err)}
+	d := diag.Diagnostic{
+		Code: diag.ImportUnreadable, Summary: fmt.Sprintf("%s cannot be fetched: %v", at.name, err),
+		Detail: "Correct the address, or keep the file beside this one and import it by its path.",
+	}
 	var described interface{ Diagnostic() diag.Diagnostic }
 	if errors.As(err, &described) {
 		d = described.Diagnostic()

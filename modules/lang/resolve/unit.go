@@ -19,11 +19,13 @@ type unit struct {
 	components map[string]*definition
 	order      []*definition
 	names      []string // of the components
+	deployed   []string // those that references, CONNECT and EXPOSE can mean
 	lets       map[string]*letDefinition
 	letOrder   []*letDefinition
 	imports    map[string]*unit // nil: could not be read, which was reported
 	aliases    map[string]token.Range
 	incomplete bool // names may be missing because of errors
+	doubtful   bool // a reference was not understood: it may be to a LET
 }
 
 // definition is a component as it is written. COMPONENT a, b makes two.
@@ -91,13 +93,14 @@ func (r *resolver) declareComponent(u *unit, s *ast.Component, name ast.Ident) {
 	if name.Name == "" {
 		return // reported by the parser
 	}
-	if !r.nameAllowed(name, "component") {
+	if !r.nameAllowed(name, "a component") {
 		u.incomplete = true
 		return
 	}
 	if first := u.components[name.Name]; first != nil {
 		r.report(diag.DuplicateName, name.Range, fmt.Sprintf("component %q is defined twice", name.Name), "rename one of the two", "",
 			diag.Related{Label: "first defined here", Range: first.name.Range})
+		u.incomplete = true // the name that one of the two should have is missing
 		return
 	}
 	d := &definition{name: name, node: s, unit: u, template: s.Params != nil || !u.root}
@@ -110,6 +113,9 @@ func (r *resolver) declareComponent(u *unit, s *ast.Component, name ast.Ident) {
 	u.components[name.Name] = d
 	u.order = append(u.order, d)
 	u.names = append(u.names, name.Name)
+	if !d.template {
+		u.deployed = append(u.deployed, name.Name)
+	}
 }
 
 // nameAllowed reports a name that the language keeps for itself.
@@ -117,7 +123,7 @@ func (r *resolver) nameAllowed(name ast.Ident, what string) bool {
 	if !schema.IsReserved(name.Name) {
 		return true
 	}
-	r.report(diag.ReservedName, name.Range, fmt.Sprintf("%q cannot be the name of a %s", name.Name, what), "choose another name",
+	r.report(diag.ReservedName, name.Range, fmt.Sprintf("%q cannot be the name of %s", name.Name, what), "choose another name",
 		"The language keeps env, secret, param, let, self, localhost, true and false for itself.")
 	return false
 }
@@ -173,6 +179,7 @@ func (r *resolver) declareLet(u *unit, s *ast.Let) {
 	if first := u.lets[s.Name.Name]; first != nil {
 		r.report(diag.DuplicateName, s.Name.Range, fmt.Sprintf("LET %q is defined twice", s.Name.Name), "rename one of the two", "",
 			diag.Related{Label: "first defined here", Range: first.node.Name.Range})
+		u.incomplete = true
 		return
 	}
 	d := &letDefinition{node: s, index: len(u.letOrder)}
@@ -259,7 +266,7 @@ func referencesIn(v ast.Value, visit func(*ast.Reference)) {
 }
 
 func (r *resolver) unusedLets(u *unit) {
-	if u.incomplete {
+	if u.incomplete || u.doubtful {
 		return
 	}
 	for _, d := range u.letOrder {

@@ -33,9 +33,16 @@ type value struct {
 	// is read as the type of the place where it lands.
 	variable string
 
+	// landed is the parameter of type string that made a variable's text
+	// nothing but text.
+	landed string
+
 	// referred says that the value was written as "${…}", which takes the type
 	// of the place where it lands: a number may be text there.
 	referred bool
+
+	// moved says that it is written elsewhere: in a LET, or as an argument.
+	moved bool
 
 	// uses are references inside that only some places may hold.
 	uses []use

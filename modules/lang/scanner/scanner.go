@@ -137,7 +137,7 @@ func (s *Scanner) dashes() (token.Token, bool) {
 	if s.at(n) != '>' {
 		s.advance(n)
 		s.broken[start.Line] = true
-		s.report(diag.UnexpectedRune, start, "a dash that belongs to nothing", "", `Write an arrow as "->"; a dash in a name has letters or digits on both sides.`)
+		s.report(diag.UnexpectedRune, start, "a dash that belongs to nothing", "", `An arrow is "->", a list is ["a", "b"]; a dash in a name has letters or digits on both sides.`)
 		return token.Token{}, false
 	}
 	t := s.symbol(token.Arrow, n+1)

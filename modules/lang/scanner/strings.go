@@ -2,6 +2,7 @@ package scanner
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -78,6 +79,7 @@ func (s *Scanner) simple(quote rune) token.Token {
 		if s.pos.Offset >= len(s.src) || s.src[s.pos.Offset] == '\n' {
 			flush()
 			s.broken[t.Start.Line] = true
+			s.forgetBehindQuote(t.Start)
 			s.reportRange(diag.UnclosedString, t.Start, opened, "a string that is not closed on its line", "",
 				`Add the closing ". Text of several lines stands between """ and """.`)
 			s.swallowed++
@@ -141,6 +143,21 @@ func (s *Scanner) escape(text *strings.Builder) {
 	}
 	s.report(diag.BadEscape, start, fmt.Sprintf("%s is not an escape", s.src[start.Offset:s.pos.Offset]), `write \\ for a backslash`,
 		`The escapes are \" \\ \n \r \t \$ and \u{…}. Nothing is escaped in """…""".`)
+}
+
+// forgetBehindQuote drops what was found between the quotes of a line that has
+// an odd number of them: it may have been inside of a string.
+func (s *Scanner) forgetBehindQuote(unclosed token.Pos) {
+	line := s.src[strings.LastIndexByte(s.src[:unclosed.Offset], '\n')+1 : unclosed.Offset]
+	quote := strings.IndexByte(line, '"')
+	if quote < 0 {
+		return
+	}
+	first := unclosed.Offset - len(line) + quote
+	s.found = slices.DeleteFunc(s.found, func(d diag.Diagnostic) bool {
+		at := d.Range.Start
+		return at.Line == unclosed.Line && at.Offset > first && (d.Code == diag.UnexpectedRune || d.Code == diag.BadNumber || d.Code == diag.NameEndsInDash)
+	})
 }
 
 func (s *Scanner) unicodeEscape(text *strings.Builder) {

@@ -2,6 +2,7 @@ package scanner
 
 import (
 	"fmt"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -65,6 +66,10 @@ func (s *Scanner) foreign() (token.Token, bool) {
 	case unicode.IsSpace(r) || r == 0x200b || r == 0xfeff || r == 0x2060 || r == 0x00ad:
 		s.step()
 		s.report(diag.LookAlike, start, fmt.Sprintf("U+%04X is not an ordinary blank", r), "use a blank", "")
+		return token.Token{}, false
+	case r == '*' && s.at(1) == '/':
+		s.advance(2)
+		s.report(diag.UnexpectedRune, start, `unexpected "*/"`, "no comment is open here", "Comments do not nest: the first */ ends one.")
 		return token.Token{}, false
 	case r == ';':
 		s.step()
@@ -257,7 +262,15 @@ func (s *Scanner) number() token.Token {
 		s.step()
 	}
 	text := src[start.Offset:s.pos.Offset]
-	s.report(diag.BadNumber, start, fmt.Sprintf("%s is not a number", text), fmt.Sprintf("write \"%s\" if it is text", text), numberDetail(text))
+	if ok && s.pos.Offset == i {
+		s.report(diag.BadNumber, start, fmt.Sprintf("the number %s ends in the middle of a text", text), "put a blank or a comma behind it", "")
+		return token.Token{Kind: token.Number, Text: text, Start: start, End: s.pos}
+	}
+	suggestion := fmt.Sprintf("write \"%s\" if it is text", text)
+	if strings.Count(text, ".") == 3 {
+		suggestion = "put quotes around all of it"
+	}
+	s.report(diag.BadNumber, start, fmt.Sprintf("%s is not a number", text), suggestion, numberDetail(text))
 	return token.Token{Kind: token.Invalid, Text: text, Start: start, End: s.pos}
 }
 
@@ -284,11 +297,15 @@ func numberDetail(text string) string {
 	switch {
 	case digits == "":
 		return ""
+	case strings.Count(text, ".") == 3:
+		return `An address with its ports is EXPOSE "127.0.0.1:8080:80" TO name.`
 	case digits[0] == '.':
 		return "Numbers have a digit before the point: 0" + digits + "."
 	case len(digits) > 1 && digits[0] == '0' && isWord(digits[1]):
 		return "Numbers have no leading zero, no hex and no octal form."
+	case strings.ContainsAny(strings.ToLower(digits[len(digits)-1:]), "kmgb"):
+		return `A size is written as "512MiB", a time as "10m".`
 	default:
-		return "Numbers are decimal, without unit and exponent."
+		return "Numbers are decimal, without unit and exponent. A name begins with a letter or _."
 	}
 }

@@ -128,7 +128,11 @@ func CheckTarget(s string) *Problem {
 		return p
 	}
 	if path.Clean(s) == "/" || strings.HasSuffix(s, "/") {
-		return &Problem{Code: diag.BadPath, Summary: fmt.Sprintf("%q is not the path of a file", s)}
+		p := &Problem{Code: diag.BadPath, Summary: fmt.Sprintf("%q is not the path of a file", s), Suggestion: "name a file"}
+		if trimmed := strings.TrimRight(s, "/"); trimmed != "" {
+			p.Suggestion = fmt.Sprintf("write %q", trimmed)
+		}
+		return p
 	}
 	return nil
 }
@@ -146,7 +150,7 @@ func CheckVariable(s string) *Problem {
 
 func checkNotEmpty(s string) *Problem {
 	if s == "" {
-		return &Problem{Code: diag.BadText, Summary: "the text is empty"}
+		return &Problem{Code: diag.BadText, Summary: "the text is empty", Suggestion: "remove it, or say what it should be"}
 	}
 	return nil
 }
@@ -196,7 +200,11 @@ func checkSecretName(s string) *Problem {
 	if ok {
 		return nil
 	}
-	return &Problem{Code: diag.BadText, Summary: fmt.Sprintf("%q is not a name of a secret", s), Detail: "Letters, digits, _ and, inside, -."}
+	p := &Problem{Code: diag.BadText, Summary: fmt.Sprintf("%q is not a name of a secret", s), Detail: "Letters, digits, _ and, inside, -."}
+	if base := path.Base(s); base != s && checkSecretName(base) == nil {
+		p.Suggestion = fmt.Sprintf("write %q", base)
+	}
+	return p
 }
 
 func checkHTTP(s string) *Problem {
@@ -309,8 +317,16 @@ func checkCapability(s string) *Problem {
 }
 
 func checkDevice(s string) *Problem {
-	if !strings.HasPrefix(s, "/dev/") {
+	switch path, rest, mapped := strings.Cut(s, ":"); {
+	case !strings.Contains(path, "/") && path != "":
+		return &Problem{Code: diag.BadPath, Summary: fmt.Sprintf("%q is not the path of a device", s), Suggestion: fmt.Sprintf("write %q", "/dev/"+path)}
+	case !strings.HasPrefix(path, "/dev/"):
 		return &Problem{Code: diag.BadPath, Summary: fmt.Sprintf("%q is not a device", s), Suggestion: `write a path such as "/dev/fuse"`}
+	case mapped:
+		return &Problem{
+			Code: diag.BadPath, Summary: fmt.Sprintf("%q does not belong to the path of a device", ":"+rest), Suggestion: fmt.Sprintf("write %q", path),
+			Detail: "A device has the same path inside as outside.",
+		}
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func ParseSize(s string) (int64, *Problem) {
 		return whole * factor, nil
 	}
 	if value*float64(factor) >= math.MaxInt64 {
-		bad.Summary, bad.Suggestion, bad.Detail = fmt.Sprintf("the size %q is too large", s), "", ""
+		bad.Summary, bad.Suggestion, bad.Detail = fmt.Sprintf("the size %q is too large", s), "it must be less than 8388608TiB", ""
 		return 0, bad
 	}
 	return int64(value * float64(factor)), nil
@@ -170,7 +170,7 @@ func ParseVolume(s string) (Volume, *Problem) {
 	case source[0] == '/' || source == "." || source == ".." || strings.HasPrefix(source, "./") || strings.HasPrefix(source, "../"):
 		v.HostPath = source
 	case source[0] == '~':
-		return bad(fmt.Sprintf("%q is expanded by shells only", "~"), `write "${env.HOME}/…"`)
+		return bad(fmt.Sprintf("%q is expanded by shells only", "~"), fmt.Sprintf("write %q", "${env.HOME}"+s[1:]))
 	case strings.Contains(source, "/"):
 		return bad(fmt.Sprintf("%q is neither a name nor a path", source), fmt.Sprintf("write %q for a host path", "./"+source))
 	case !volumeName(source):
@@ -211,7 +211,7 @@ func ParseTmpfs(s string) (Tmpfs, *Problem) {
 	}
 	t := Tmpfs{Target: path.Clean(target)}
 	if t.Target == "/" {
-		return Tmpfs{}, &Problem{Code: diag.BadPath, Summary: "a tmpfs cannot cover the whole root file system"}
+		return Tmpfs{}, &Problem{Code: diag.BadPath, Summary: "a tmpfs cannot cover the whole root file system", Suggestion: "name a folder below it"}
 	}
 	if !found {
 		return t, nil
@@ -284,7 +284,7 @@ func ParseUlimit(s string) (Ulimit, *Problem) {
 		return Ulimit{}, bad
 	}
 	if b != -1 && (a == -1 || a > b) {
-		bad.Summary, bad.Suggestion = fmt.Sprintf("in %q the soft limit is above the hard one", s), ""
+		bad.Summary, bad.Suggestion = fmt.Sprintf("in %q the soft limit is above the hard one", s), fmt.Sprintf("write %q", hard+":"+soft)
 		return Ulimit{}, bad
 	}
 	return Ulimit{Soft: a, Hard: b}, nil

@@ -161,7 +161,7 @@ var properties = []Property{
 	{Name: "cpu_weight", Type: integer(1, 10000), Default: "the kernel's", Doc: "share of the CPUs under load, 1–10000"},
 	{Name: "pids", Type: integer(1, math.MaxInt32), Default: "4096", Doc: "the most processes"},
 	{Name: "io", Type: fields(
-		Property{Name: "device", Type: local(text(checkAbsolute), always), Doc: "the block device; without it the one of the store"},
+		Property{Name: "device", Type: local(text(checkDevice), always), Doc: "the block device; without it the one of the store"},
 		Property{Name: "weight", Type: integer(1, 10000), Doc: "share under load"},
 		Property{Name: "read_bps", Type: size, Doc: "bytes read a second"},
 		Property{Name: "write_bps", Type: size, Doc: "bytes written a second"},

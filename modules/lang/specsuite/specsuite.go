@@ -9,7 +9,9 @@
 //	}
 //
 // The clauses are those of docs/language.md. Another implementation of the
-// language can run the cases too: they are txtar archives under testdata. The
+// language can run the cases too: they are txtar archives under testdata. Those
+// under testdata/repair are files that are broken as people and language models
+// break them, what is printed about them, and the files mended with that. The
 // package runs on every platform and needs no privileges; its values may be used
 // from any number of goroutines.
 package specsuite
@@ -21,10 +23,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/txtar"
@@ -147,10 +151,15 @@ func (c Case) pairs(name string) map[string]string {
 	return pairs
 }
 
+// Resolve resolves the case.
+func (c Case) Resolve(ctx context.Context) (*stack.Stack, diag.List) {
+	return resolve.Load(ctx, Root, c.Options())
+}
+
 // Run resolves the case and returns the diagnostics as text, and the stack if
 // there is one. The current folder is /dir in it, and the one above /parent.
 func (c Case) Run(ctx context.Context) (string, error) {
-	st, found := resolve.Load(ctx, Root, c.Options())
+	st, found := c.Resolve(ctx)
 	var out bytes.Buffer
 	if err := diag.Print(&out, found, c.File, diag.PrintOptions{}); err != nil {
 		return "", err
@@ -190,7 +199,8 @@ func Dump(out *bytes.Buffer, st *stack.Stack) {
 		fmt.Fprintf(out, "link %s -> %s prefix=%q nowait=%t implied=%t line=%d\n", l.From, l.To, l.Prefix, l.NoWait, l.Implied, l.Range.Start.Line)
 	}
 	for _, e := range st.Exposures {
-		fmt.Fprintf(out, "expose %s:%d -> %s:%d/%s\n", e.Address, e.HostPort, e.Component, e.Port, e.Protocol)
+		host := net.JoinHostPort(e.Address, strconv.Itoa(int(e.HostPort)))
+		fmt.Fprintf(out, "expose %s -> %s:%d/%s\n", host, e.Component, e.Port, e.Protocol)
 	}
 }
 
@@ -254,7 +264,11 @@ func show(v reflect.Value) string {
 	case reflect.Struct:
 		var fields []string
 		for i := range v.NumField() {
-			if name := v.Type().Field(i).Name; name != "Range" && !v.Field(i).IsZero() {
+			switch name := v.Type().Field(i).Name; {
+			case name == "Range" || v.Field(i).IsZero():
+			case name == "Mode":
+				fields = append(fields, fmt.Sprintf("Mode=%#o", v.Field(i).Uint()))
+			default:
 				fields = append(fields, name+"="+show(v.Field(i)))
 			}
 		}

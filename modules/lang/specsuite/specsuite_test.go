@@ -34,16 +34,40 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// withoutCase are codes that no file alone can bring about here.
-var withoutCase = map[diag.Code]string{
-	diag.FileUnreadable: "the root file is missing: TestUnreadable",
-	diag.FileTooLarge:   "4 MiB of text: TestUnreadable",
-	diag.TooManyErrors:  "thousands of errors: TestHostile",
-	diag.TooManyLinks:   "200,000 links: TestHostile",
-	diag.TooLarge:       "texts above 1 MiB: TestHostile",
-	diag.ImportLimit:    "256 files: TestHostile",
-	diag.NestedTooDeep:  "brackets without end: TestHostile",
-	diag.SecretRefused:  "the mode of a file: TestSecretSources",
+// A mistake of a new user in a file of some size is exactly one diagnostic.
+func TestOneMistakeIsOneDiagnostic(t *testing.T) {
+	cases, err := specsuite.Cases()
+	require.NoError(t, err)
+	mistakes := 0
+	for _, c := range cases {
+		if !strings.HasPrefix(c.Name, "mistake_") {
+			continue
+		}
+		mistakes++
+		text, err := c.File(specsuite.Root)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, strings.Count(string(text), "\n"), 20, "%s is no realistic file", c.Name)
+		st, found := c.Resolve(t.Context())
+		require.Nil(t, st, c.Name)
+		require.Len(t, found, 1, c.Name)
+	}
+	require.GreaterOrEqual(t, mistakes, 10)
+}
+
+// Each diagnostic of a case can be mended from its text: it has a suggestion or
+// a detail, beside a place.
+func TestEveryDiagnosticHasAMend(t *testing.T) {
+	cases, err := specsuite.Cases()
+	require.NoError(t, err)
+	for _, c := range cases {
+		_, found := c.Resolve(t.Context())
+		for _, d := range found {
+			if d.Suggestion+d.Detail == "" {
+				t.Errorf("%s: %s at line %d: %s", c.Name, d.Code, d.Range.Start.Line, d.Summary)
+			}
+			require.NotEmpty(t, d.Range.File, "%s: %s has no place", c.Name, d.Code)
+		}
+	}
 }
 
 // Every code of the language is seen in a case, or in the test that is named.
@@ -54,10 +78,11 @@ func TestEveryCode(t *testing.T) {
 	for _, c := range cases {
 		all.WriteString(c.Want)
 	}
+	elsewhere := specsuite.CodesWithoutCase()
 	var missing []string
 	for _, code := range diag.Codes() {
 		seen := strings.Contains(all.String(), "error["+string(code)+"]") || strings.Contains(all.String(), "warning["+string(code)+"]")
-		if withoutCase[code] != "" {
+		if _, ok := elsewhere[code]; ok {
 			require.False(t, seen, "%s is seen in a case after all", code)
 			continue
 		}
