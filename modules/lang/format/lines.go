@@ -37,9 +37,6 @@ type line struct {
 // start begins a line.
 func (l *lines) start(indent int, blank bool) {
 	l.finish()
-	if len(l.text)+len(l.list) > parser.MaxBytes {
-		l.full = true
-	}
 	if l.full {
 		return
 	}

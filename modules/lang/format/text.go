@@ -94,11 +94,9 @@ func commonBlanks(lines []string) string {
 	common := lines[len(lines)-1]
 	common = common[:len(common)-len(strings.TrimLeft(common, " \t"))]
 	for _, line := range lines[:len(lines)-1] {
-		rest := strings.TrimLeft(line, " \t")
-		if rest == "" || rest == "\r" {
-			continue
+		if strings.TrimLeft(line, " \t") != "" {
+			common = common[:shared(common, line)]
 		}
-		common = common[:shared(common, line)]
 	}
 	return common
 }
