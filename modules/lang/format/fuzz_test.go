@@ -41,9 +41,9 @@ func seeds(t testing.TB) []string {
 			}
 		}
 	}
+	// Not there where the module was fetched alone.
 	examples, err := filepath.Glob("../../../examples/*/*.ctst.in")
 	require.NoError(t, err)
-	require.NotEmpty(t, examples)
 	for _, name := range examples {
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)

@@ -106,7 +106,10 @@ func (a *app) say(err error) {
 }
 
 // diagnostics prints what was found in the file.
-func (a *app) diagnostics(list diag.List) {
+func (a *app) diagnostics(list diag.List) { a.explain(list, os.ReadFile) }
+
+// explain prints diagnostics with the lines that they are about.
+func (a *app) explain(list diag.List, sources diag.Sources) {
 	shown := make(diag.List, 0, len(list))
 	for _, d := range list {
 		d.Range.File = shortPath(d.Range.File)
@@ -119,7 +122,7 @@ func (a *app) diagnostics(list diag.List) {
 		shown = append(shown, d)
 	}
 	// A terminal that has gone is no reason to do anything else.
-	_ = diag.Print(a.Stderr, shown, os.ReadFile, diag.PrintOptions{Color: a.style(a.Stderr).Color})
+	_ = diag.Print(a.Stderr, shown, sources, diag.PrintOptions{Color: a.style(a.Stderr).Color})
 }
 
 // shortPath returns a path as a person in the current folder would write it.
