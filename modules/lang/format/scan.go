@@ -24,7 +24,7 @@ type note struct {
 	text   string
 	column int // of its start, from 0
 	lines  int // from the end of what stands before it to its start
-	ends   bool
+	ends   bool // it ends its line: nothing may follow, or it has several
 }
 
 // scan splits a file without syntax errors into words. The last is EOF.
@@ -67,7 +67,7 @@ type bracket struct {
 	index      int // of the opening word
 	assigned   int // entries with =
 	spread     bool
-	multilined bool // something inside takes several lines
+	multiline bool // something inside takes several lines
 }
 
 // next looks at the last of the words so far.
@@ -102,7 +102,7 @@ func (s *spreader) inside(b *bracket, words []word) {
 	case token.Assign, token.PlusAssign:
 		b.assigned++
 	case token.String:
-		b.multilined = b.multilined || w.start.Line != w.end.Line
+		b.multiline = b.multiline || w.start.Line != w.end.Line
 	}
 	if opening := &words[b.index]; len(words)-2 == b.index && w.start.Line > opening.end.Line {
 		b.spread = true
@@ -113,9 +113,9 @@ func (s *spreader) close(words []word) {
 	b := s.open[len(s.open)-1]
 	s.open = s.open[:len(s.open)-1]
 	opening := &words[b.index]
-	opening.spread = b.spread || opening.body && (b.assigned > 1 || b.multilined)
+	opening.spread = b.spread || opening.body && (b.assigned > 1 || b.multiline)
 	if len(s.open) > 0 {
 		outer := &s.open[len(s.open)-1]
-		outer.multilined = outer.multilined || opening.spread || b.multilined
+		outer.multiline = outer.multiline || opening.spread || b.multiline
 	}
 }
