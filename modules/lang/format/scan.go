@@ -22,8 +22,8 @@ type word struct {
 // note is a comment.
 type note struct {
 	text   string
-	column int // of its start, from 0
-	lines  int // from the end of what stands before it to its start
+	column int  // of its start, from 0
+	lines  int  // from the end of what stands before it to its start
 	ends   bool // it ends its line: nothing may follow, or it has several
 }
 
@@ -64,9 +64,9 @@ type spreader struct {
 }
 
 type bracket struct {
-	index      int // of the opening word
-	assigned   int // entries with =
-	spread     bool
+	index     int // of the opening word
+	assigned  int // entries with =
+	spread    bool
 	multiline bool // something inside takes several lines
 }
 
