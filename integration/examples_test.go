@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -8,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/lang/format"
 	"github.com/containust/containust/modules/sdk"
 )
 
@@ -45,4 +48,29 @@ func TestExampleStacks(t *testing.T) {
 		})
 	}
 	require.GreaterOrEqual(t, stacks, 8)
+}
+
+// TestExamplesAreFormatted: what people copy from is in canonical form.
+func TestExamplesAreFormatted(t *testing.T) {
+	count := 0
+	err := filepath.WalkDir("../examples", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(strings.TrimSuffix(path, ".in"), ".ctst") {
+			return err
+		}
+		count++
+		src, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		want, found := format.Source(path, src)
+		if err := found.Err(); err != nil {
+			return err
+		}
+		if string(want) != string(src) {
+			t.Errorf("%s is not in canonical form: ctst fmt %s", path, path)
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.NotZero(t, count)
 }

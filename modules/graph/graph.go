@@ -15,8 +15,9 @@
 // them names for nodes, results in a stable order, and errors that say where.
 // Everything takes time linear in nodes and edges, apart from sorting names.
 //
-// The package is portable and needs no privileges. A [Graph] never changes
-// after [New], so all of its methods may be called concurrently.
+// Package draw, below this one, shows graphs. The package is portable and needs
+// no privileges. A [Graph] never changes after [New], so all of its methods may
+// be called concurrently.
 package graph
 
 import (

@@ -113,30 +113,6 @@ func TestCycle(t *testing.T) {
 	}
 }
 
-func TestDOT(t *testing.T) {
-	g, err := New([]string{"web", "a\"b\\N", "line\nesc\x1b", "größe"}, []Edge{{From: "web", To: "größe"}, {From: "web", To: "a\"b\\N"}})
-	require.NoError(t, err)
-	var b strings.Builder
-	require.NoError(t, g.DOT(&b))
-	require.Equal(t, `digraph dependencies {
-	"a\"b\\N";
-	"größe";
-	"line\\x0aesc\\x1b";
-	"web";
-	"web" -> "a\"b\\N";
-	"web" -> "größe";
-}
-`, b.String())
-
-	require.ErrorIs(t, g.DOT(failingWriter{}), errWrite)
-}
-
-var errWrite = fmt.Errorf("no")
-
-type failingWriter struct{}
-
-func (failingWriter) Write([]byte) (int, error) { return 0, errWrite }
-
 // random returns n nodes with about m edges; without cycles if acyclic.
 func random(r *rand.Rand, n, m int, acyclic bool) ([]string, []Edge) {
 	nodes := make([]string, n)

@@ -98,7 +98,7 @@ the folder, else that of the nearest parent that has a .containust folder.`,
 			root.AddCommand(c)
 		}
 	}
-	add(deploy, newRun(a), newPlan(a), newBuild(a), newValidate(a), newGraph(a), newSchema(a))
+	add(deploy, newRun(a), newPlan(a), newBuild(a), newValidate(a), newFmt(a), newGraph(a), newSchema(a))
 	add(look, newPs(a), newLogs(a), newExec(a), newStop(a), newRm(a))
 	add(machine, newImages(a), newDoctor(a), newVersion(a), newCompletion(a))
 	root.AddCommand(newGuard(), newSupervise())

@@ -107,6 +107,15 @@ func (a *app) say(err error) {
 
 // diagnostics prints what was found in the file.
 func (a *app) diagnostics(list diag.List) {
+	sources := a.sources
+	if sources == nil {
+		sources = os.ReadFile
+	}
+	a.explain(list, sources)
+}
+
+// explain prints diagnostics with the lines that they are about.
+func (a *app) explain(list diag.List, sources diag.Sources) {
 	shown := make(diag.List, 0, len(list))
 	for _, d := range list {
 		d.Range.File = shortPath(d.Range.File)
@@ -117,10 +126,6 @@ func (a *app) diagnostics(list diag.List) {
 		}
 		d.Related = related
 		shown = append(shown, d)
-	}
-	sources := a.sources
-	if sources == nil {
-		sources = os.ReadFile
 	}
 	// A terminal that has gone is no reason to do anything else.
 	_ = diag.Print(a.Stderr, shown, sources, diag.PrintOptions{Color: a.style(a.Stderr).Color})

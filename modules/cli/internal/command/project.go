@@ -9,9 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/containust/containust/modules/cli/internal/render"
-	"github.com/containust/containust/modules/graph"
 	"github.com/containust/containust/modules/lang/diag"
-	"github.com/containust/containust/modules/lang/stack"
 	"github.com/containust/containust/modules/sdk"
 	"github.com/containust/containust/modules/sdk/state"
 )
@@ -65,50 +63,6 @@ func (a *app) validate(ctx context.Context, args []string, asJSON bool) error {
 	}
 	_, err = fmt.Fprintln(a.Stdout, text)
 	return err
-}
-
-func newGraph(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "graph [FILE]",
-		Short: "Print what depends on what, in the DOT language",
-		Long: `graph prints the components and what each one waits for, in the DOT language of
-Graphviz. An arrow leads from a component to what it needs.`,
-		Example: examples("ctst graph | dot -Tsvg > graph.svg"),
-		Args:    arguments(0, 1, "at most one file"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.takeFile(args); err != nil {
-				return err
-			}
-			eng, err := a.open()
-			if err != nil {
-				return err
-			}
-			st, found := eng.Load(cmd.Context())
-			if err := found.Err(); err != nil {
-				return err
-			}
-			g, err := dependencies(st)
-			if err != nil {
-				return err
-			}
-			return g.DOT(a.Stdout)
-		},
-	}
-}
-
-// dependencies is the graph of what waits for what.
-func dependencies(st *stack.Stack) (*graph.Graph, error) {
-	var names []string
-	for _, c := range st.Components {
-		names = append(names, c.Name)
-	}
-	var edges []graph.Edge
-	for _, link := range st.Links {
-		if !link.NoWait {
-			edges = append(edges, graph.Edge{From: link.From, To: link.To})
-		}
-	}
-	return graph.New(names, edges)
 }
 
 // checkNames makes sure that the project has these components.

@@ -383,3 +383,17 @@ func TestSchema(t *testing.T) {
 		golden(t, "schema-"+name, out.String())
 	}
 }
+
+func TestDiff(t *testing.T) {
+	text := "diff a a\n--- a\n+++ a\n@@ -1 +1 @@\n \tb\x1b[2J\r\n-c\n+d\n"
+	var out strings.Builder
+	require.NoError(t, render.Diff(&out, text, render.Style{}, false))
+	require.Equal(t, text, out.String(), "what is applied must be exact")
+	out.Reset()
+	require.NoError(t, render.Diff(&out, text, render.Style{}, true))
+	require.Equal(t, "diff a a\n--- a\n+++ a\n@@ -1 +1 @@\n \tb\\x1b[2J\\r\n-c\n+d\n", out.String())
+	out.Reset()
+	require.NoError(t, render.Diff(&out, text, render.Style{Color: true}, true))
+	require.Contains(t, out.String(), "\x1b[31m-c\x1b[0m\n\x1b[32m+d\x1b[0m\n")
+	require.NotContains(t, out.String(), "\x1b[2J")
+}

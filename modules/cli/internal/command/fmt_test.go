@@ -1,0 +1,49 @@
+package command
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestFmtReadOnly(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may write everything")
+	}
+	path := filepath.Join(t.TempDir(), "a.ctst")
+	require.NoError(t, os.WriteFile(path, []byte("LET  a=1"), 0o444))
+	stdout, stderr, code := ctst(t, "fmt", path)
+	require.Equal(t, codeFailed, code)
+	require.Empty(t, stdout)
+	require.Contains(t, stderr, path)
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "LET  a=1", string(text))
+}
+
+func TestFmtLeavesNothingElse(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.ctst")
+	require.NoError(t, os.WriteFile(path, []byte("LET  a=1"), 0o600))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "b.ctst"), 0o755))
+	if runtime.GOOS != "windows" {
+		require.NoError(t, os.Symlink("nowhere", filepath.Join(dir, "c.ctst")))
+	}
+	stdout, stderr, code := ctst(t, "fmt", dir)
+	require.Equal(t, path+"\n", stdout)
+	if runtime.GOOS != "windows" {
+		require.Equal(t, codeFailed, code)
+		require.Contains(t, stderr, "c.ctst", "a link to nothing is told")
+	}
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "LET a = 1\n", string(text))
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, entry := range entries {
+		require.Equal(t, ".ctst", filepath.Ext(entry.Name()))
+	}
+}
