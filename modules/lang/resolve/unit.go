@@ -109,9 +109,13 @@ func (r *resolver) declareComponent(u *unit, s *ast.Component, name ast.Ident) {
 	u.names = append(u.names, name.Name)
 }
 
+// Reserved tells whether the language keeps a name for itself, so that no
+// component, import or connection can have it.
+func Reserved(name string) bool { return reserved[name] || token.Lookup(name) != token.Ident }
+
 // nameAllowed reports a name that the language keeps for itself.
 func (r *resolver) nameAllowed(name ast.Ident, what string) bool {
-	if !reserved[name.Name] && token.Lookup(name.Name) == token.Ident {
+	if !Reserved(name.Name) {
 		return true
 	}
 	r.report(diag.ReservedName, name.Range, fmt.Sprintf("%q cannot be the name of a %s", name.Name, what), "choose another name",
