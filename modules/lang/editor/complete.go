@@ -36,7 +36,6 @@ type Completion struct {
 	Doc    string // a sentence
 	Text   string // what is inserted
 	Cursor int    // where typing goes on: an offset in Text
-	More   bool   // what is inserted is unfinished: offer again behind it
 }
 
 // Completions are what may stand at the cursor.
@@ -198,7 +197,7 @@ func (c *completer) afterConnect(last token.Kind) bool {
 		c.deployed(named)
 		return false
 	case last == token.Ident && !arrow:
-		c.offer(Completion{Label: "->", Kind: KeywordCompletion, Text: "-> ", More: true, Doc: "what it reaches, and waits for"})
+		c.offer(Completion{Label: "->", Kind: KeywordCompletion, Text: "-> ", Doc: "what it reaches, and waits for"})
 		return false
 	case last == token.Ident && s.sameLine && !s.has(token.AS):
 		c.keywords(token.AS, token.NOWAIT)
@@ -214,7 +213,7 @@ func (c *completer) keywords(kinds ...token.Kind) {
 		if k == token.NOWAIT {
 			text = k.String()
 		}
-		c.offer(Completion{Label: k.String(), Kind: KeywordCompletion, Doc: keywordDocs[k], Text: text, More: k == token.FROM || k == token.CONNECT || k == token.TO})
+		c.offer(Completion{Label: k.String(), Kind: KeywordCompletion, Doc: keywordDocs[k], Text: text})
 	}
 }
 
@@ -357,7 +356,7 @@ func (c *completer) properties() {
 func (c *completer) property(p *schema.Property) {
 	c.offer(Completion{
 		Label: p.Name, Kind: PropertyCompletion, Detail: p.Type.Name, Doc: propertyDoc(p),
-		Text: c.assigned(p.Name, valueShape(p.Type)), More: alternatives(p.Type)[0].Kind == schema.Bool || alternatives(p.Type)[0].Values != nil,
+		Text: c.assigned(p.Name, valueShape(p.Type)),
 	})
 }
 
@@ -443,7 +442,7 @@ func (c *completer) paths() {
 		switch bare, isDir := strings.CutSuffix(name, "/"); {
 		case strings.HasPrefix(name, ".") || strings.ContainsAny(name, "\"\\$\n"):
 		case isDir:
-			c.offer(Completion{Label: name, Kind: FolderCompletion, Text: name, More: true})
+			c.offer(Completion{Label: name, Kind: FolderCompletion, Text: name})
 		case strings.HasSuffix(bare, ".ctst") && filepath.Join(folder, bare) != c.File.Name:
 			c.offer(Completion{Label: name, Kind: FileCompletion, Text: name})
 		}

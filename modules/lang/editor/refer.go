@@ -56,7 +56,7 @@ func (c *completer) references() {
 	}
 	scope := c.scope()
 	offer := func(root, doc string) {
-		c.offer(Completion{Label: root, Kind: ReferenceCompletion, Doc: doc, Text: root + ".", More: true})
+		c.offer(Completion{Label: root, Kind: ReferenceCompletion, Doc: doc, Text: root + "."})
 	}
 	offer("env", "a variable of the caller's environment: ${env.NAME}, ${env.NAME:-default}")
 	for _, l := range c.lets() {
@@ -74,7 +74,7 @@ func (c *completer) references() {
 	if scope.components {
 		for _, comp := range c.File.defined().order {
 			if !comp.template() {
-				c.offer(Completion{Label: comp.name.Name, Kind: ComponentCompletion, Detail: componentDetail(comp), Text: comp.name.Name + ".", More: true})
+				c.offer(Completion{Label: comp.name.Name, Kind: ComponentCompletion, Detail: componentDetail(comp), Text: comp.name.Name + "."})
 			}
 		}
 	}
