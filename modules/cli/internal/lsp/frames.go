@@ -6,9 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
+	"github.com/creachadair/jrpc2"
 	"github.com/creachadair/jrpc2/channel"
 )
 
@@ -19,41 +23,62 @@ const (
 	maxMessage = 32 << 20
 )
 
-// bounded is LSP's framing with limits: channel.LSP itself makes room for
+// connection is LSP's framing with limits: channel.LSP itself makes room for
 // whatever length a header names before a byte has come, and panics at the
 // largest.
-type bounded struct {
+type connection struct {
 	channel.Channel
-	in *bufio.Reader
+	in     *bufio.Reader
+	logger *slog.Logger
+	left   atomic.Bool // nothing is to be read any more
 }
 
-func newChannel(in io.Reader, out io.WriteCloser) channel.Channel {
+func newConnection(in io.Reader, out io.WriteCloser, logger *slog.Logger) *connection {
 	// channel.LSP reads from this very reader, because bufio wraps none that
 	// is large enough.
 	r := bufio.NewReaderSize(in, maxHeader)
-	return &bounded{Channel: channel.LSP(r, out), in: r}
+	return &connection{Channel: channel.LSP(r, out), in: r, logger: logger}
 }
 
-// Recv looks at the header before the framing does.
-func (b *bounded) Recv() ([]byte, error) {
-	if err := b.checkHeader(); err != nil {
-		return nil, err
+// leave makes the next message the end. jrpc2's own Stop is not for a server
+// whose client may still be sending: its reader then panics.
+func (c *connection) leave() { c.left.Store(true) }
+
+// Recv returns the next message that jrpc2 can take.
+func (c *connection) Recv() ([]byte, error) {
+	for {
+		if err := c.checkHeader(); err != nil {
+			return nil, err
+		}
+		message, err := c.Channel.Recv()
+		// Some clients name the type in a way of their own. It is JSON all the
+		// same.
+		var mismatch *channel.ContentTypeMismatchError
+		switch {
+		case err != nil && !errors.As(err, &mismatch):
+			return nil, err
+		case c.left.Load():
+			return nil, io.EOF
+		case !unanswerable(message):
+			return message, nil
+		}
+		c.logger.Warn("passed over a notification that is not valid", "bytes", len(message))
 	}
-	message, err := b.Channel.Recv()
-	// Some clients name the type in a way of their own. It is JSON all the same.
-	var mismatch *channel.ContentTypeMismatchError
-	if errors.As(err, &mismatch) {
-		err = nil
-	}
-	return message, err
 }
 
-func (b *bounded) checkHeader() error {
-	for n := 1; ; n = max(n+1, b.in.Buffered()) {
+// unanswerable tells whether a message is invalid and has no id. When the client
+// is gone before jrpc2 1.3 comes to answer it, that panics.
+func unanswerable(message []byte) bool {
+	requests, err := jrpc2.ParseRequests(message)
+	return err == nil && slices.ContainsFunc(requests, func(r *jrpc2.ParsedRequest) bool { return r.Error != nil && r.ID == "" })
+}
+
+func (c *connection) checkHeader() error {
+	for n := 1; ; n = max(n+1, c.in.Buffered()) {
 		if n > maxHeader {
 			return fmt.Errorf("read message: a header of more than %d bytes", maxHeader)
 		}
-		header, err := b.in.Peek(n)
+		header, err := c.in.Peek(n)
 		end := headerEnd(header)
 		switch {
 		case end >= 0:

@@ -53,8 +53,8 @@ const (
 // CPUs, so that a cancellation never waits for what it cancels.
 const concurrency = 16
 
-// Serve answers one client until it says exit or goes away. It closes out, but
-// not in: what still reads from in ends with it.
+// Serve answers one client until it says exit or goes away. It does not wait for
+// in to end: what still reads from it ends with it, and then closes out.
 func Serve(ctx context.Context, in io.Reader, out io.WriteCloser, opts Options) error {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
@@ -71,7 +71,8 @@ func Serve(ctx context.Context, in io.Reader, out io.WriteCloser, opts Options) 
 		NewContext: func() context.Context { return ctx },
 		Logger:     func(text string) { opts.Logger.Debug(text) },
 	})
-	s.rpc.Start(newChannel(in, out))
+	conn := newConnection(in, out, opts.Logger)
+	s.rpc.Start(conn)
 	go s.checker.run(ctx)
 
 	ended := make(chan error, 1)
@@ -82,10 +83,9 @@ func Serve(ctx context.Context, in io.Reader, out io.WriteCloser, opts Options) 
 			return fmt.Errorf("serve editor: %w", err)
 		}
 	case <-s.exited:
-		// The reader may be waiting for a client that says no more.
-		go s.rpc.Stop()
+		conn.leave()
 	case <-ctx.Done():
-		go s.rpc.Stop()
+		conn.leave()
 		return ctx.Err()
 	}
 	if s.phase() != shutDown {
