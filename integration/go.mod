@@ -9,15 +9,17 @@ require (
 	github.com/containust/containust/modules/cli v0.1.0 // indirect
 	github.com/containust/containust/modules/core v0.1.0
 	github.com/containust/containust/modules/graph v0.1.0 // indirect
-	github.com/containust/containust/modules/lang v0.1.0 // indirect
+	github.com/containust/containust/modules/lang v0.1.0
 	github.com/containust/containust/modules/sdk v0.1.0 // indirect
 	github.com/containust/containust/modules/storage v0.1.0 // indirect
 )
 
-require github.com/rogpeppe/go-internal v1.16.0
+require (
+	github.com/creachadair/jrpc2 v1.3.6
+	github.com/rogpeppe/go-internal v1.16.0
+)
 
 require (
-	github.com/creachadair/jrpc2 v1.3.6 // indirect
 	github.com/creachadair/mds v0.31.0 // indirect
 	github.com/google/go-cmp v0.7.0 // indirect
 	github.com/google/nftables v0.3.0 // indirect
