@@ -2,6 +2,7 @@ package editor_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -30,10 +31,9 @@ func view(t testing.TB, text string) (editor.View, int) {
 	t.Helper()
 	before, after, found := strings.Cut(text, "§")
 	require.True(t, found, "no cursor")
-	files := map[string]*editor.File{
-		"app.ctst":                editor.New("app.ctst", []byte(before+after)),
-		"templates/postgres.ctst": editor.New("templates/postgres.ctst", []byte(templates)),
-		"redis.ctst":              editor.New("redis.ctst", []byte(sole)),
+	files := map[string]*editor.File{}
+	for name, text := range map[string]string{"app.ctst": before + after, "templates/postgres.ctst": templates, "redis.ctst": sole} {
+		files[name] = editor.New(filepath.FromSlash(name), []byte(text))
 	}
 	folders := map[string][]string{
 		".":         {"app.ctst", "redis.ctst", "notes.txt", "templates/", ".git/"},
@@ -41,7 +41,7 @@ func view(t testing.TB, text string) (editor.View, int) {
 	}
 	return editor.View{
 		File: files["app.ctst"],
-		Open: func(name string) *editor.File { return files[name] },
+		Open: func(name string) *editor.File { return files[filepath.ToSlash(name)] },
 		List: func(dir string) []string { return folders[dir] },
 	}, len(before)
 }
@@ -315,7 +315,7 @@ func TestHover(t *testing.T) {
 // place is a range as file: text around it.
 func place(v editor.View, r token.Range) string {
 	text := string(v.Open(r.File).Text)
-	return fmt.Sprintf("%s:%d:%d %s", r.File, r.Start.Line, r.Start.Column, text[r.Start.Offset:r.End.Offset])
+	return fmt.Sprintf("%s:%d:%d %s", filepath.ToSlash(r.File), r.Start.Line, r.Start.Column, text[r.Start.Offset:r.End.Offset])
 }
 
 func TestDefinition(t *testing.T) {
@@ -390,11 +390,12 @@ func apply(t testing.TB, v editor.View, edits []editor.Edit) map[string]string {
 	texts := map[string]string{}
 	slices.SortFunc(edits, func(a, b editor.Edit) int { return b.Range.Start.Offset - a.Range.Start.Offset })
 	for _, e := range edits {
-		text, ok := texts[e.Range.File]
+		name := filepath.ToSlash(e.Range.File)
+		text, ok := texts[name]
 		if !ok {
-			text = string(v.Open(e.Range.File).Text)
+			text = string(v.Open(name).Text)
 		}
-		texts[e.Range.File] = text[:e.Range.Start.Offset] + e.Text + text[e.Range.End.Offset:]
+		texts[name] = text[:e.Range.Start.Offset] + e.Text + text[e.Range.End.Offset:]
 	}
 	return texts
 }
@@ -513,12 +514,14 @@ func TestLibrary(t *testing.T) {
 }
 
 func TestImports(t *testing.T) {
-	f := editor.New("/srv/app.ctst", []byte(`IMPORT "a.ctst"
+	dir := t.TempDir()
+	absolute := filepath.Join(dir, "c.ctst")
+	f := editor.New(filepath.Join(dir, "sub", "app.ctst"), []byte(`IMPORT "a.ctst"
 IMPORT "../b.ctst@sha256:`+strings.Repeat("0", 64)+`"
-IMPORT "/etc/c.ctst" AS c
+IMPORT "`+strings.ReplaceAll(absolute, `\`, `\\`)+`" AS c
 IMPORT "https://example.org/d.ctst"
 IMPORT "${env.X}.ctst"
 IMPORT ""
 `))
-	require.Equal(t, []string{"/srv/a.ctst", "/b.ctst", "/etc/c.ctst"}, f.Imports())
+	require.Equal(t, []string{filepath.Join(dir, "sub", "a.ctst"), filepath.Join(dir, "b.ctst"), absolute}, f.Imports())
 }

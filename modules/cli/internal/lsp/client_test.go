@@ -36,6 +36,7 @@ type client struct {
 
 	mu        sync.Mutex
 	published map[string]publication // by URI
+	history   []publication
 	arrived   chan struct{}
 }
 
@@ -99,6 +100,7 @@ func (c *client) notified(req *jrpc2.Request) {
 	}
 	c.mu.Lock()
 	c.published[p.URI] = p
+	c.history = append(c.history, p)
 	c.mu.Unlock()
 	select {
 	case c.arrived <- struct{}{}:

@@ -88,6 +88,9 @@ func (d *documents) get(path string) (*document, error) {
 	if doc := d.opened(path); doc != nil {
 		return doc, nil
 	}
+	if d.elsewhere(path) {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: errors.New("a file on another machine is not read while it is typed")}
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -114,6 +117,24 @@ func (d *documents) get(path string) (*document, error) {
 	}
 	d.disk[path] = diskDocument{doc, info.ModTime()}
 	return doc, nil
+}
+
+// elsewhere tells whether a path leads to another machine, with which Windows
+// would talk, and log in to, because a file says so. What is open in the editor
+// was chosen by its user.
+func (d *documents) elsewhere(path string) bool {
+	volume := filepath.VolumeName(path)
+	if !strings.HasPrefix(volume, `\\`) {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for open := range d.open {
+		if strings.EqualFold(filepath.VolumeName(open), volume) {
+			return false
+		}
+	}
+	return true
 }
 
 // readBounded reads what the language allows of a file, and one byte more, so
@@ -170,7 +191,7 @@ func (l *look) opened(id documentID) (*document, error) {
 
 // view is a document with the files beside it.
 func (l *look) view(doc *document) editor.View {
-	return editor.View{File: doc.parsed(), List: list, Open: func(path string) *editor.File {
+	return editor.View{File: doc.parsed(), List: l.docs.list, Open: func(path string) *editor.File {
 		other, err := l.get(path)
 		if err != nil {
 			return nil
@@ -228,7 +249,10 @@ func (l *look) all() []*editor.File {
 const maxListed = 1000
 
 // list returns what a folder holds, folders with a final slash.
-func list(dir string) []string {
+func (d *documents) list(dir string) []string {
+	if d.elsewhere(dir) {
+		return nil
+	}
 	f, err := os.Open(filepath.Clean(dir))
 	if err != nil {
 		return nil // nothing is offered
