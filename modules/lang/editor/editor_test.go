@@ -114,6 +114,7 @@ func TestCompleteAll(t *testing.T) {
 		"COMPONENT a { healthcheck = { tcp = 1, §":                                                 "command http interval timeout retries start_period",
 		"COMPONENT a { healthcheck = { tcp = 1, retries = §":                                       "",
 		"COMPONENT a { files = { \"/x\" = { § } } }":                                               "source mode",
+		"COMPONENT a { healthcheck = { tcp, §":                                                     "command http interval timeout retries start_period",
 		"COMPONENT a { distroless = { §":                                                           "include binaries",
 		"COMPONENT a { env = { §":                                                                  "",
 		"COMPONENT a { network = §":                                                                `"project" "none" "host"`,
@@ -174,6 +175,7 @@ func TestCompleteProperties(t *testing.T) {
 		"COMPONENT a {\n  env = { A = \"x }\n  }\n  me§":        {"memory", ""},
 		"COMPONENT a FROM t(x = 1) {\n  §":                      {"image", ""},
 		"COMPONENT a, b {\n  command = [\"x\" \"y\"]\n  §\n}\n": {"image", "command"},
+		"COMPONENT a { env = { CONNECT = 1 }\n  im§":            {"image", "env"},
 		"COMPONENT a { network = \"host\" §":                    {"image", "network"},
 	} {
 		t.Run(text, func(t *testing.T) {

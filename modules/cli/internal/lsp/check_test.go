@@ -42,8 +42,13 @@ func TestStaleResultsAreDropped(t *testing.T) {
 	c.wait("app.ctst", 1)
 	// The place of a version's one mistake.
 	place := func(version int) int { return version % 7 }
+	// Long enough for a check to be under way when the next key comes.
+	rest := "COMPONENT t(size = \"1MiB\") { image = \"file://x\" memory = \"${param.size}\" }\n"
+	for i := range 3000 {
+		rest += fmt.Sprintf("COMPONENT c%d FROM t\n", i)
+	}
 	for version := 2; version <= 60; version++ {
-		c.replace("app.ctst", version, strings.Repeat("\n", place(version))+"COMPONENT a { image = \"file://x\" prot = 1 }\n")
+		c.replace("app.ctst", version, strings.Repeat("\n", place(version))+"COMPONENT a { image = \"file://x\" prot = 1 }\n"+rest)
 		if version%20 == 0 {
 			time.Sleep(200 * time.Millisecond) // so that some are checked
 		}
@@ -54,6 +59,7 @@ func TestStaleResultsAreDropped(t *testing.T) {
 	require.Less(t, len(c.history), 59)
 	for _, p := range c.history {
 		for _, d := range p.Diagnostics {
+			require.Equal(t, "CT204", d.Code, d.Message)
 			require.Equal(t, place(int(*p.Version)), d.Range.Start.Line, "version %d", *p.Version)
 		}
 	}
@@ -120,10 +126,16 @@ func TestLibraryAlone(t *testing.T) {
 	c.wait("base \"$x.ctst", 1)
 	c.open("other.ctst", "COMPONENT base { memory = \"1TB\" prot = 1 }")
 	c.wait("other.ctst", 1, "CT204")
+	// A name that no import could have.
+	c.open("odd\u200f.ctst", "COMPONENT base { memory = \"1GB\" }\n")
+	c.wait("odd\u200f.ctst", 1)
 	// The same that something else shows to be a root.
 	c.open("root.ctst", "COMPONENT base { memory = \"1GB\" }\nCONNECT base -> base")
 	c.wait("root.ctst", 1, "CT203", "CT505")
 	c.leave()
+	for uri := range c.published {
+		require.True(t, strings.HasSuffix(uri, ".ctst"), uri)
+	}
 }
 
 // Files that import each other are an error of one of them.

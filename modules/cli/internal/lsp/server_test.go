@@ -111,6 +111,9 @@ func TestSession(t *testing.T) {
 	require.Contains(t, hover.Contents.Value, "```ctst\nCOMPONENT db FROM pg.server(port = 5433)\n```")
 	require.Equal(t, rng{pos{10, 15}, pos{10, 17}}, hover.Range)
 
+	c.call("textDocument/hover", c.at("app.ctst", root, "imag"), &hover)
+	require.Contains(t, hover.Contents.Value, `@sha256:\<64 hex\>`)
+
 	var places []struct {
 		URI   string
 		Range rng
@@ -266,6 +269,13 @@ func TestLifecycle(t *testing.T) {
 		require.EqualValues(t, jrpc2.InvalidRequest, c.refused("textDocument/hover", place).Code)
 		c.notify("exit", nil)
 		require.NoError(t, c.end())
+	})
+	t.Run("nothing is answered after exit", func(t *testing.T) {
+		c := start(t, lsp.Options{}, nil, nil)
+		c.notify("exit", nil)
+		require.ErrorIs(t, c.end(), lsp.ErrNoShutdown)
+		err := c.try("textDocument/hover", place, nil)
+		require.ErrorIs(t, err, jrpc2.ErrConnClosed)
 	})
 	t.Run("exit without shutdown", func(t *testing.T) {
 		c := start(t, lsp.Options{}, nil, nil)
