@@ -158,8 +158,10 @@ func TestLanguageServer(t *testing.T) {
 		"names":      {s.call("textDocument/completion", at(5, 17)), []string{`"label":"db"`}},
 		"hover":      {s.call("textDocument/hover", at(5, 16)), []string{"COMPONENT db", "port = 5432"}},
 		"definition": {s.call("textDocument/definition", at(5, 16)), []string{`"start":{"line":0,"character":10}`}},
-		"rename": {s.call("textDocument/rename", object{"textDocument": document, "position": object{"line": 0, "character": 11}, "newName": "store"}),
-			[]string{`"newText":"store"`, `"line":5`, `"line":0`}},
+		"rename": {
+			s.call("textDocument/rename", object{"textDocument": document, "position": object{"line": 0, "character": 11}, "newName": "store"}),
+			[]string{`"newText":"store"`, `"line":5`, `"line":0`},
+		},
 	} {
 		for _, want := range tt.want {
 			if !strings.Contains(tt.got, want) {

@@ -174,16 +174,16 @@ func (c *client) close(name string) {
 	c.notify("textDocument/didClose", object{"textDocument": object{"uri": c.uri(name)}})
 }
 
-// at are the parameters of a request about a place in a text: behind the first
-// occurrence of mark. The text is ASCII.
-func (c *client) at(name, text, mark string) object {
+// at are the parameters of a request about a place in app.ctst, whose text is
+// root: behind the first occurrence of mark.
+func (c *client) at(mark string) object {
 	c.t.Helper()
-	i := strings.Index(text, mark)
+	i := strings.Index(root, mark)
 	require.GreaterOrEqual(c.t, i, 0, mark)
-	before := text[:i+len(mark)]
+	before := root[:i+len(mark)]
 	line := strings.Count(before, "\n")
 	return object{
-		"textDocument": object{"uri": c.uri(name)},
+		"textDocument": object{"uri": c.uri("app.ctst")},
 		"position":     object{"line": line, "character": len(before) - strings.LastIndexByte(before, '\n') - 1},
 	}
 }

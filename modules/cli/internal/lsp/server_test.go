@@ -3,7 +3,6 @@ package lsp_test
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -107,24 +106,24 @@ func TestSession(t *testing.T) {
 		Contents struct{ Kind, Value string }
 		Range    rng
 	}
-	c.call("textDocument/hover", c.at("app.ctst", root, "api -> d"), &hover)
+	c.call("textDocument/hover", c.at("api -> d"), &hover)
 	require.Equal(t, "markdown", hover.Contents.Kind)
 	require.Contains(t, hover.Contents.Value, "```ctst\nCOMPONENT db FROM pg.server(port = 5433)\n```")
 	require.Equal(t, rng{pos{10, 15}, pos{10, 17}}, hover.Range)
 
-	c.call("textDocument/hover", c.at("app.ctst", root, "imag"), &hover)
+	c.call("textDocument/hover", c.at("imag"), &hover)
 	require.Contains(t, hover.Contents.Value, `@sha256:\<64 hex\>`)
 
 	var places []struct {
 		URI   string
 		Range rng
 	}
-	c.call("textDocument/definition", c.at("app.ctst", root, "pg.serv"), &places)
+	c.call("textDocument/definition", c.at("pg.serv"), &places)
 	require.Len(t, places, 1)
 	require.Equal(t, c.uri("templates/pg.ctst"), places[0].URI)
 	require.Equal(t, rng{pos{0, 10}, pos{0, 16}}, places[0].Range)
 
-	params := c.at("app.ctst", root, "${d")
+	params := c.at("${d")
 	params["context"] = object{"includeDeclaration": true}
 	c.call("textDocument/references", params, &places)
 	require.Len(t, places, 3)
@@ -136,12 +135,12 @@ func TestSession(t *testing.T) {
 		Range       rng
 		Placeholder string
 	}
-	c.call("textDocument/prepareRename", c.at("app.ctst", root, "${d"), &prepared)
+	c.call("textDocument/prepareRename", c.at("${d"), &prepared)
 	require.Equal(t, "db", prepared.Placeholder)
 	require.Equal(t, rng{pos{7, 22}, pos{7, 24}}, prepared.Range)
-	require.Contains(t, c.refused("textDocument/prepareRename", c.at("app.ctst", root, "image")).Message, "can be renamed")
+	require.Contains(t, c.refused("textDocument/prepareRename", c.at("image")).Message, "can be renamed")
 
-	params = c.at("app.ctst", root, "pg.serv")
+	params = c.at("pg.serv")
 	params["newName"] = "postgres"
 	var renamed struct {
 		Changes         map[string][]edit
@@ -190,7 +189,7 @@ func TestPlainClient(t *testing.T) {
 	c := start(t, lsp.Options{}, nil, map[string]string{"templates/pg.ctst": template})
 	c.open("app.ctst", root)
 	var hover struct{ Contents struct{ Kind, Value string } }
-	c.call("textDocument/hover", c.at("app.ctst", root, "api -> d"), &hover)
+	c.call("textDocument/hover", c.at("api -> d"), &hover)
 	require.Equal(t, "plaintext", hover.Contents.Kind)
 	require.True(t, strings.HasPrefix(hover.Contents.Value, "COMPONENT db FROM"))
 	var completions struct {
@@ -204,7 +203,7 @@ func TestPlainClient(t *testing.T) {
 		require.Equal(t, 1, item.InsertTextFormat)
 		require.NotContains(t, item.TextEdit.NewText, "$0")
 	}
-	params := c.at("app.ctst", root, "${d")
+	params := c.at("${d")
 	params["newName"] = "store"
 	var renamed struct{ Changes map[string][]edit }
 	c.call("textDocument/rename", params, &renamed)
@@ -275,10 +274,8 @@ func TestLifecycle(t *testing.T) {
 		c := start(t, lsp.Options{}, nil, nil)
 		c.notify("exit", nil)
 		require.ErrorIs(t, c.end(), lsp.ErrNoShutdown)
-		err := c.try("textDocument/hover", place, nil)
-		require.Error(t, err)
-		var answer *jrpc2.Error
-		require.False(t, errors.As(err, &answer), "%v", answer)
+		require.Error(t, c.try("textDocument/hover", place, nil))
+		require.ErrorIs(t, c.try("textDocument/hover", place, nil), jrpc2.ErrConnClosed)
 	})
 	t.Run("exit without shutdown", func(t *testing.T) {
 		c := start(t, lsp.Options{}, nil, nil)
@@ -318,7 +315,7 @@ func TestCancel(t *testing.T) {
 	<-entered
 	// The client counts its requests from 1; initialize was the first.
 	c.notify("$/cancelRequest", object{"id": 2})
-	c.call("textDocument/hover", c.at("app.ctst", root, "LE"), nil) // the cancellation has been seen
+	c.call("textDocument/hover", c.at("LE"), nil) // the cancellation has been seen
 	close(release)
 	var failure *jrpc2.Error
 	require.ErrorAs(t, <-failed, &failure)
@@ -335,7 +332,7 @@ func TestConcurrent(t *testing.T) {
 		wg.Go(func() {
 			for range 20 {
 				for _, method := range []string{"completion", "hover", "definition", "references", "documentSymbol", "formatting", "prepareRename", "rename"} {
-					params := c.at("app.ctst", root, "${d")
+					params := c.at("${d")
 					params["newName"], params["context"] = fmt.Sprint("n", i), object{}
 					_ = c.try("textDocument/"+method, params, nil) // the text may be another one just now
 				}
