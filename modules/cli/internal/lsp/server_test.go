@@ -275,7 +275,7 @@ func TestLifecycle(t *testing.T) {
 		c.notify("exit", nil)
 		require.ErrorIs(t, c.end(), lsp.ErrNoShutdown)
 		require.Error(t, c.try("textDocument/hover", place, nil))
-		require.ErrorIs(t, c.try("textDocument/hover", place, nil), jrpc2.ErrConnClosed)
+		require.ErrorIs(t, c.try("textDocument/hover", place, nil), io.EOF, "the connection is closed")
 	})
 	t.Run("exit without shutdown", func(t *testing.T) {
 		c := start(t, lsp.Options{}, nil, nil)
