@@ -15,12 +15,14 @@ require (
 )
 
 require (
+	github.com/creachadair/jrpc2 v1.3.6
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/stretchr/testify v1.12.1
 )
 
 require (
-	github.com/google/go-cmp v0.6.0 // indirect
+	github.com/creachadair/mds v0.31.0 // indirect
+	github.com/google/go-cmp v0.7.0 // indirect
 	github.com/google/nftables v0.3.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/klauspost/compress v1.20.3 // indirect
