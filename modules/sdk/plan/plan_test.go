@@ -340,3 +340,19 @@ func fill(t *testing.T, v reflect.Value) {
 		t.Fatalf("a kind of field that is new: %s", v.Kind())
 	}
 }
+
+// TestDigestIsStable: a digest that came out another way would have every
+// project that runs replaced by the next version.
+func TestDigestIsStable(t *testing.T) {
+	d := plan.Desired{Image: state.Image{Source: "tar://x", Digest: "sha256:1"}, Config: container.Config{
+		Name: "api", Args: []string{"/api"}, Env: []string{"A=1"}, ReadOnly: true, Layers: []container.Layer{{Digest: "x"}},
+		Mounts:    []container.Mount{{Kind: container.MountVolume, Source: "d", Target: "/d"}},
+		Resources: container.Resources{Rlimits: []container.Rlimit{{Name: "nofile", Soft: 1, Hard: 2}}},
+		Network:   container.Network{Mode: container.NetworkProject, Links: []string{"db"}},
+		Health:    &container.Health{TCP: 80}, Restart: container.Restart{Policy: container.RestartAlways},
+		StopSignal: "SIGINT", StopTimeout: time.Second, Labels: map[string]string{"a": "b"},
+	}}
+	require.Equal(t, "cc53ed2817b3c61b9701dbbf7c3e1341ae83a8d3e60d48c1f0acf0da61535cfe", plan.Digest(key, d))
+	d.Config.Resources.Rlimits = nil
+	require.Equal(t, "ae42095d8d7e3647e7e83ed6a3a56daba836f333a3a4c2b7b2e002b76ff525ad", plan.Digest(key, d))
+}
