@@ -273,8 +273,10 @@ func TestDocument(t *testing.T) {
 	api := want(func(d *plan.Desired) {
 		d.DependsOn = []string{"db"}
 		d.Config.Network.Expose = []container.Exposure{
-			{Address: "127.0.0.1", HostPort: 1, ContainerPort: 80, Protocol: "tcp"}, {Address: "::1", HostPort: 2, ContainerPort: 80, Protocol: "tcp"},
-			{Address: "0.0.0.0", HostPort: 3, ContainerPort: 80, Protocol: "tcp"}, {Address: "::", HostPort: 4, ContainerPort: 80, Protocol: "udp"},
+			{Address: "127.0.0.1", HostPort: 1, ContainerPort: 80, Protocol: "tcp"},
+			{Address: "::1", HostPort: 2, ContainerPort: 80, Protocol: "tcp"},
+			{Address: "0.0.0.0", HostPort: 3, ContainerPort: 80, Protocol: "tcp"},
+			{Address: "::", HostPort: 4, ContainerPort: 80, Protocol: "udp"},
 			{Address: "192.0.2.1", HostPort: 5, ContainerPort: 80, Protocol: "tcp"},
 		}
 	})
@@ -290,8 +292,10 @@ func TestDocument(t *testing.T) {
 	}
 	require.Equal(t, []uint16{3, 4, 5}, beyond)
 	require.Equal(t, []plan.Unconfined{
-		{Component: "db", Property: "seccomp", Value: "unconfined"}, {Component: "db", Property: "capabilities", Value: []string{"NET_ADMIN"}},
-		{Component: "db", Property: "network", Value: "host"}, {Component: "db", Property: "devices", Value: []string{"/dev/fuse"}},
+		{Component: "db", Property: "seccomp", Value: "unconfined"},
+		{Component: "db", Property: "capabilities", Value: []string{"NET_ADMIN"}},
+		{Component: "db", Property: "network", Value: "host"},
+		{Component: "db", Property: "devices", Value: []string{"/dev/fuse"}},
 	}, doc.Unconfined)
 	require.Equal(t, []plan.Unpinned{{Component: "api", Image: "tar://api.tar"}}, doc.Unpinned)
 
