@@ -229,7 +229,7 @@ func ending(c *state.Component) Reason {
 	case container.StatusCreated:
 		return Reason{Text: "created, but never started"}
 	case container.StatusFailed:
-		r.Text = "failed"
+		r.Text, r.Drift = "failed", false // it never was as the file wants it
 		if c.Reason != "" {
 			r.Text += ": " + c.Reason
 		}

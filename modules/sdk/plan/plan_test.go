@@ -111,8 +111,8 @@ func TestMake(t *testing.T) {
 		"job done": {[]plan.Desired{job}, ending(have(job), container.StatusCompleted, ""), nil, plan.Keep, false, nil},
 		"job failed": {
 			[]plan.Desired{job},
-			ending(have(job), container.StatusFailed, "dependency db: exited with code 3"), nil, plan.Start, true,
-			[]plan.Reason{{Text: "failed: dependency db: exited with code 3", Drift: true, Since: ended}},
+			ending(have(job), container.StatusFailed, "dependency db: exited with code 3"), nil, plan.Start, false,
+			[]plan.Reason{{Text: "failed: dependency db: exited with code 3", Since: ended}},
 		},
 		"job done, another check": {
 			[]plan.Desired{want(func(d *plan.Desired) { d.Config.Job, d.Config.Restart.Policy = true, container.RestartOnFailure })},
