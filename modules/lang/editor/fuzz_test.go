@@ -17,7 +17,7 @@ import (
 // place is inside of its file, and a name that is changed is used afterwards
 // where the old one was used before.
 func FuzzEditor(f *testing.F) {
-	archives, err := filepath.Glob("../resolve/testdata/*.txtar")
+	archives, err := filepath.Glob("../specsuite/testdata/*.txtar")
 	require.NoError(f, err)
 	require.NotEmpty(f, archives)
 	for _, name := range archives {

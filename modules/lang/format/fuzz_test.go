@@ -27,7 +27,7 @@ import (
 func seeds(t testing.TB) []string {
 	t.Helper()
 	var texts []string
-	for _, pattern := range []string{"testdata/*.txtar", "../resolve/testdata/*.txtar"} {
+	for _, pattern := range []string{"testdata/*.txtar", "../specsuite/testdata/*.txtar"} {
 		archives, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		require.NotEmpty(t, archives, pattern)

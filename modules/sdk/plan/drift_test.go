@@ -39,7 +39,7 @@ func TestLook(t *testing.T) {
 		"half": {Started: began, Volumes: []string{"gone"}}, "bare": {Started: began, Image: true},
 	}, found)
 
-	if os.Geteuid() != 0 {
+	if os.Geteuid() > 0 { // neither root nor Windows, where modes don't keep out
 		require.NoError(t, os.Chmod(dir, 0))
 		t.Cleanup(func() { _ = os.Chmod(dir, 0o700) })
 		_, err := plan.Look(dir, &state.State{Components: map[string]*state.Component{"half": with(layer, "gone")}})

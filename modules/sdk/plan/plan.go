@@ -160,8 +160,9 @@ func compare(key []byte, d Desired, have *state.Component, missing Missing) (Act
 	}
 	reasons := differences(d, have)
 	if have.Digest != Digest(key, d) {
-		reasons = append(reasons, imageReasons(d, have)...)
 		reasons = append(reasons, secretReasons(key, d, have)...)
+		slices.SortStableFunc(reasons, func(a, b Reason) int { return strings.Compare(a.Property, b.Property) })
+		reasons = append(reasons, imageReasons(d, have)...)
 		if len(reasons) == 0 {
 			reasons = []Reason{{Text: "a secret changed, or it was deployed under another key or by another version of ctst"}}
 		}
@@ -209,8 +210,8 @@ func imageReasons(d Desired, have *state.Component) []Reason {
 	return []Reason{r}
 }
 
-// secretReasons names what holds a secret that changed. States of earlier
-// versions don't tell which one it was.
+// secretReasons names what holds a secret that changed, in any order. States of
+// earlier versions don't tell which one it was.
 func secretReasons(key []byte, d Desired, have *state.Component) []Reason {
 	var reasons []Reason
 	for path, mac := range Secrets(key, d) {
@@ -218,7 +219,6 @@ func secretReasons(key []byte, d Desired, have *state.Component) []Reason {
 			reasons = append(reasons, Reason{Property: path, Text: "a secret changed"})
 		}
 	}
-	slices.SortFunc(reasons, func(a, b Reason) int { return strings.Compare(a.Property, b.Property) })
 	return reasons
 }
 
@@ -229,7 +229,7 @@ func ending(c *state.Component) Reason {
 	case container.StatusCreated:
 		return Reason{Text: "created, but never started"}
 	case container.StatusFailed:
-		r.Text = "failed"
+		r.Text, r.Drift = "failed", false // it never was as the file wants it
 		if c.Reason != "" {
 			r.Text += ": " + c.Reason
 		}

@@ -81,23 +81,28 @@ func TestMake(t *testing.T) {
 		"same": {[]plan.Desired{want(nil)}, have(want(nil)), nil, plan.Keep, false, nil},
 		"gone": {nil, have(want(nil)), nil, plan.Remove, false, []plan.Reason{{Text: "no longer in the file"}}},
 		"died": {
-			[]plan.Desired{want(nil)}, killed, nil, plan.Start, true,
+			[]plan.Desired{want(nil)},
+			killed, nil, plan.Start, true,
 			[]plan.Reason{{Text: "ended by signal 9 (exit code 137)", Drift: true, Since: ended}},
 		},
 		"stopped": {
-			[]plan.Desired{want(nil)}, stopped, nil, plan.Start, false,
+			[]plan.Desired{want(nil)},
+			stopped, nil, plan.Start, false,
 			[]plan.Reason{{Text: "stopped", Since: ended}},
 		},
 		"backs off": {
-			[]plan.Desired{want(nil)}, waiting, nil, plan.Start, true,
+			[]plan.Desired{want(nil)},
+			waiting, nil, plan.Start, true,
 			[]plan.Reason{{Text: "exited with code 3; its restart policy is about to start it again", Drift: true, Since: ended}},
 		},
 		"never started": {
-			[]plan.Desired{want(nil)}, ending(have(want(nil)), container.StatusCreated, ""), nil, plan.Start, false,
+			[]plan.Desired{want(nil)},
+			ending(have(want(nil)), container.StatusCreated, ""), nil, plan.Start, false,
 			[]plan.Reason{{Text: "created, but never started"}},
 		},
 		"died and changed": {
-			[]plan.Desired{want(func(d *plan.Desired) { d.Config.StopTimeout = time.Minute })}, killed, nil, plan.Start, false,
+			[]plan.Desired{want(func(d *plan.Desired) { d.Config.StopTimeout = time.Minute })},
+			killed, nil, plan.Start, false,
 			[]plan.Reason{
 				{Text: "ended by signal 9 (exit code 137)", Drift: true, Since: ended},
 				{Property: "stop_timeout", Old: "10s", New: "1m"},
@@ -105,8 +110,9 @@ func TestMake(t *testing.T) {
 		},
 		"job done": {[]plan.Desired{job}, ending(have(job), container.StatusCompleted, ""), nil, plan.Keep, false, nil},
 		"job failed": {
-			[]plan.Desired{job}, ending(have(job), container.StatusFailed, "dependency db: exited with code 3"), nil, plan.Start, true,
-			[]plan.Reason{{Text: "failed: dependency db: exited with code 3", Drift: true, Since: ended}},
+			[]plan.Desired{job},
+			ending(have(job), container.StatusFailed, "dependency db: exited with code 3"), nil, plan.Start, false,
+			[]plan.Reason{{Text: "failed: dependency db: exited with code 3", Since: ended}},
 		},
 		"job done, another check": {
 			[]plan.Desired{want(func(d *plan.Desired) { d.Config.Job, d.Config.Restart.Policy = true, container.RestartOnFailure })},
@@ -152,10 +158,13 @@ func TestMake(t *testing.T) {
 			})},
 			have(want(func(d *plan.Desired) { d.Config.Resources.Memory = 64 << 20 })), nil, plan.Update, false,
 			[]plan.Reason{
-				{Property: "cpu", New: 0.5}, {Property: "cpu_weight", New: 3},
-				{Property: "io.read_bps", New: "2MB"}, {Property: "io.weight", New: 5},
+				{Property: "cpu", New: 0.5},
+				{Property: "cpu_weight", New: 3},
+				{Property: "io.read_bps", New: "2MB"},
+				{Property: "io.weight", New: 5},
 				{Property: "memory", Old: "64MiB", New: "128MiB"},
-				{Property: "memory_swap", New: "1"}, {Property: "pids", New: 4},
+				{Property: "memory_swap", New: "1"},
+				{Property: "pids", New: 4},
 			},
 		},
 		"ulimits": {
@@ -199,7 +208,8 @@ func TestMake(t *testing.T) {
 			},
 		},
 		"only the order": {
-			[]plan.Desired{want(nil)}, have(want(func(d *plan.Desired) { d.DependsOn = []string{"db"} })), nil, plan.Update, false,
+			[]plan.Desired{want(nil)},
+			have(want(func(d *plan.Desired) { d.DependsOn = []string{"db"} })), nil, plan.Update, false,
 			[]plan.Reason{{Property: "starts_after", Old: []string{"db"}}},
 		},
 		"mounts and files": {
@@ -207,7 +217,8 @@ func TestMake(t *testing.T) {
 				d.Config.Mounts = []container.Mount{
 					{Kind: container.MountBind, Source: "/srv", Target: "/srv", ReadOnly: true},
 					{Kind: container.MountVolume, Source: "data", Target: "/data"},
-					{Kind: container.MountTmpfs, Target: "/tmp", Size: 64 << 20}, {Kind: container.MountTmpfs, Target: "/run"},
+					{Kind: container.MountTmpfs, Target: "/tmp", Size: 64 << 20},
+					{Kind: container.MountTmpfs, Target: "/run"},
 				}
 				d.Config.Files = []container.File{{Path: "/a", Content: []byte("abc"), Mode: 0o400}}
 			})},
@@ -219,15 +230,18 @@ func TestMake(t *testing.T) {
 			},
 		},
 		"secret": {
-			[]plan.Desired{secret("two", "info")}, have(secret("one", "info")), nil, plan.Replace, false,
+			[]plan.Desired{secret("two", "info")},
+			have(secret("one", "info")), nil, plan.Replace, false,
 			[]plan.Reason{{Property: "env.TOKEN", Text: "a secret changed"}},
 		},
 		"secret and more": {
-			[]plan.Desired{secret("two", "debug")}, have(secret("one", "info")), nil, plan.Replace, false,
+			[]plan.Desired{secret("two", "debug")},
+			have(secret("one", "info")), nil, plan.Replace, false,
 			[]plan.Reason{{Property: "env.LOG_LEVEL", Old: "info", New: "debug"}, {Property: "env.TOKEN", Text: "a secret changed"}},
 		},
 		"secret, older state": {
-			[]plan.Desired{secret("two", "info")}, older, nil, plan.Replace, false,
+			[]plan.Desired{secret("two", "info")},
+			older, nil, plan.Replace, false,
 			[]plan.Reason{{Text: "a secret changed, or it was deployed under another key or by another version of ctst"}},
 		},
 		"secret is literal now": {
@@ -237,14 +251,16 @@ func TestMake(t *testing.T) {
 		},
 		"volume lost": {[]plan.Desired{mounted}, unmounted, lost, plan.Replace, true, []plan.Reason{lostVolume}},
 		"volume lost, died": {
-			[]plan.Desired{mounted}, ending(have(mounted), container.StatusExited, "exited with code 1"), lost, plan.Start, true,
+			[]plan.Desired{mounted},
+			ending(have(mounted), container.StatusExited, "exited with code 1"), lost, plan.Start, true,
 			[]plan.Reason{{Text: "exited with code 1", Drift: true, Since: ended}, lostVolume},
 		},
 		"volume lost in an earlier life": {
 			[]plan.Desired{mounted}, have(mounted), plan.Found{"api": {Started: began.Add(-1), Volumes: []string{"data"}}}, plan.Keep, false, nil,
 		},
 		"volume lost and given up": {
-			[]plan.Desired{want(nil)}, have(mounted), lost, plan.Replace, false,
+			[]plan.Desired{want(nil)},
+			have(mounted), lost, plan.Replace, false,
 			[]plan.Reason{{Property: "volumes", Old: []string{"data:/data"}}},
 		},
 		"image lost": {[]plan.Desired{want(nil)}, have(want(nil)), plan.Found{"api": {Started: began, Image: true}}, plan.Replace, true, []plan.Reason{lostImage}},
@@ -339,4 +355,20 @@ func fill(t *testing.T, v reflect.Value) {
 	default:
 		t.Fatalf("a kind of field that is new: %s", v.Kind())
 	}
+}
+
+// TestDigestIsStable: a digest that came out another way would have every
+// project that runs replaced by the next version.
+func TestDigestIsStable(t *testing.T) {
+	d := plan.Desired{Image: state.Image{Source: "tar://x", Digest: "sha256:1"}, Config: container.Config{
+		Name: "api", Args: []string{"/api"}, Env: []string{"A=1"}, ReadOnly: true, Layers: []container.Layer{{Digest: "x"}},
+		Mounts:    []container.Mount{{Kind: container.MountVolume, Source: "d", Target: "/d"}},
+		Resources: container.Resources{Rlimits: []container.Rlimit{{Name: "nofile", Soft: 1, Hard: 2}}},
+		Network:   container.Network{Mode: container.NetworkProject, Links: []string{"db"}},
+		Health:    &container.Health{TCP: 80}, Restart: container.Restart{Policy: container.RestartAlways},
+		StopSignal: "SIGINT", StopTimeout: time.Second, Labels: map[string]string{"a": "b"},
+	}}
+	require.Equal(t, "cc53ed2817b3c61b9701dbbf7c3e1341ae83a8d3e60d48c1f0acf0da61535cfe", plan.Digest(key, d))
+	d.Config.Resources.Rlimits = nil
+	require.Equal(t, "ae42095d8d7e3647e7e83ed6a3a56daba836f333a3a4c2b7b2e002b76ff525ad", plan.Digest(key, d))
 }

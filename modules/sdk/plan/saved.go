@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -82,9 +84,13 @@ func Components(key []byte, p *Plan, desired []Desired, st *state.State) map[str
 // the same project to the same end.
 func Fingerprint(key []byte, components map[string]Component) string { return sum(key, components) }
 
-// Write writes the plan to a file that only its owner may read. A file that is
-// there is replaced at once or not at all.
+// Write writes the plan to a file that only its owner may read. A saved plan
+// that is there is replaced at once or not at all; anything else that is there
+// is left alone, and a [*FileError].
 func (s *Saved) Write(path string, key []byte) error {
+	if err := replaceable(path); err != nil {
+		return err
+	}
 	content, err := json.Marshal(s)
 	if err != nil {
 		return err
@@ -96,6 +102,26 @@ func (s *Saved) Write(path string, key []byte) error {
 		return err
 	}
 	return state.WriteFile(path, append(text, '\n'), 0o600)
+}
+
+// replaceable makes sure that nothing is lost by writing a plan to path.
+func replaceable(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return &FileError{Path: path, Reason: "is not a regular file"}
+	case info.Size() == 0:
+		return nil
+	}
+	var file *FileError
+	if _, err = ReadSaved(path); errors.As(err, &file) {
+		return &FileError{Path: path, Reason: "is there already and no saved plan of this version: it is not overwritten"}
+	}
+	return err
 }
 
 // FileError says why a file is no saved plan that can be used.

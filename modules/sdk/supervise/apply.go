@@ -181,24 +181,39 @@ func (a *application) recordLocked(d plan.Desired) {
 	c.Digest, c.Secrets = plan.Digest(a.key, d), plan.Secrets(a.key, d)
 }
 
-// withdraw takes back the exposures that components give up, so that others may
-// take those ports, in whatever order they change.
+// withdraw takes back the exposures that components give up to others, in
+// whatever order these change. One that nobody waits for goes with the change
+// itself, which fails as a whole.
 func (a *application) withdraw(ctx context.Context) error {
+	type port struct {
+		number   uint16
+		protocol string
+	}
+	wanted := map[port][]string{} // by whom that did not have it
 	for _, d := range a.req.Desired {
-		before := a.exposed[d.Config.Name]
-		if action := a.action(d.Config.Name); action != plan.Update && action != plan.Start {
+		for _, e := range d.Config.Network.Expose {
+			if !slices.Contains(a.exposed[d.Config.Name], e) {
+				p := port{e.HostPort, e.Protocol}
+				wanted[p] = append(wanted[p], d.Config.Name)
+			}
+		}
+	}
+	for _, d := range a.req.Desired {
+		name := d.Config.Name
+		if action := a.action(name); action != plan.Update && action != plan.Start {
 			continue
 		}
-		kept := slices.DeleteFunc(slices.Clone(before), func(e container.Exposure) bool {
-			return !slices.Contains(d.Config.Network.Expose, e)
-		})
-		if len(kept) == len(before) {
+		givesUp := func(e container.Exposure) bool {
+			return !slices.Contains(d.Config.Network.Expose, e) &&
+				slices.ContainsFunc(wanted[port{e.HostPort, e.Protocol}], func(by string) bool { return by != name })
+		}
+		if !slices.ContainsFunc(a.exposed[name], givesUp) {
 			continue
 		}
 		cfg := d.Config
-		cfg.Network.Expose = kept
+		cfg.Network.Expose = slices.DeleteFunc(slices.Clone(a.exposed[name]), givesUp)
 		if err := a.backend.Update(ctx, cfg); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("withdraw exposures of %s: %w", d.Config.Name, err)
+			return fmt.Errorf("withdraw exposures of %s: %w", name, err)
 		}
 	}
 	return nil

@@ -136,6 +136,12 @@ func TestExposuresAreWithdrawnFirst(t *testing.T) {
 	require.NotContains(t, m.notes(), "stop a")
 	require.Equal(t, uint16(2), m.all["a"].cfg.Network.Expose[0].HostPort)
 	require.Equal(t, uint16(1), m.all["c"].cfg.Network.Expose[0].HostPort)
+
+	// One that nobody else wants is not taken away before its successor is sure.
+	m.notes()
+	_, err = s.apply(t, desired(9, 3, 1)...)
+	require.NoError(t, err)
+	require.Equal(t, []string{"update a"}, m.notes())
 }
 
 // TestDoneJobChangesInPlace: nothing of it may be left that could be changed.

@@ -11,12 +11,13 @@ import (
 
 	"github.com/containust/containust/modules/cli/internal/render"
 	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/sdk"
 	"github.com/containust/containust/modules/sdk/plan"
 	"github.com/containust/containust/modules/sdk/supervise"
 )
 
 // takePlan reads the saved plan that is to be carried out. It says of which
-// project it is, unless the flags do.
+// project it is, unless the flags or the current folder do.
 func (r *run) takePlan() error {
 	if r.planFile == "" {
 		return nil
@@ -28,11 +29,17 @@ func (r *run) takePlan() error {
 	if r.saved, err = plan.ReadSaved(r.planFile); err != nil {
 		return r.unusable(err)
 	}
-	if r.file == "" && r.dir == "" {
-		r.file = r.saved.Plan.Project.File
-		if r.stateDir == "" {
-			r.stateDir = r.saved.StateDir
-		}
+	if r.file != "" || r.dir != "" {
+		return nil
+	}
+	file := r.saved.Plan.Project.File
+	here, err := sdk.Find("", "", r.stateDir)
+	if err == nil && here.File == file && here.StateDir == r.saved.StateDir {
+		return nil
+	}
+	r.file = file
+	if r.stateDir == "" {
+		r.stateDir = r.saved.StateDir
 	}
 	return nil
 }
