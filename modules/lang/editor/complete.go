@@ -88,11 +88,19 @@ type completer struct {
 	list   []Completion
 }
 
-// offer adds a completion. A "|" in text is where typing goes on.
 func (c *completer) offer(o Completion) {
 	o.Cursor = len(o.Text)
-	if before, after, found := strings.Cut(o.Text, "|"); found {
-		o.Text, o.Cursor = before+after, len(before)
+	c.list = append(c.list, o)
+}
+
+// entry offers a name that gets a value, in whose shape "|" is where typing goes
+// on. The name alone is inserted where a value stands behind the cursor already.
+func (c *completer) entry(o Completion, shape string) {
+	o.Text, o.Cursor = o.Label, len(o.Label)
+	rest := strings.TrimLeft(string(c.File.Text[c.spot.end:min(len(c.File.Text), c.spot.end+64)]), " \t")
+	if !strings.HasPrefix(rest, "=") && !strings.HasPrefix(rest, "+=") && !strings.HasPrefix(rest, ":") {
+		before, after, _ := strings.Cut(" = "+shape, "|")
+		o.Text, o.Cursor = o.Label+before+after, len(o.Label)+len(before)
 	}
 	c.list = append(c.list, o)
 }
@@ -311,19 +319,9 @@ func (c *completer) arguments() {
 	}
 	for _, p := range base.node.Params.List {
 		if p.Name.Name != "" && !slices.Contains(c.spot.top().seen, p.Name.Name) {
-			c.offer(Completion{Label: p.Name.Name, Kind: ParameterCompletion, Detail: typeName(p), Doc: paramDoc(p), Text: c.assigned(p.Name.Name, "|")})
+			c.entry(Completion{Label: p.Name.Name, Kind: ParameterCompletion, Detail: typeName(p), Doc: paramDoc(p)}, "|")
 		}
 	}
-}
-
-// assigned is a name with what makes it an entry, unless that stands behind the
-// cursor already.
-func (c *completer) assigned(name, value string) string {
-	rest := strings.TrimLeft(string(c.File.Text[c.spot.end:min(len(c.File.Text), c.spot.end+64)]), " \t")
-	if strings.HasPrefix(rest, "=") || strings.HasPrefix(rest, "+=") || strings.HasPrefix(rest, ":") {
-		return name
-	}
-	return name + " = " + value
 }
 
 // properties offers what the component does not say yet.
@@ -354,10 +352,7 @@ func (c *completer) properties() {
 }
 
 func (c *completer) property(p *schema.Property) {
-	c.offer(Completion{
-		Label: p.Name, Kind: PropertyCompletion, Detail: p.Type.Name, Doc: propertyDoc(p),
-		Text: c.assigned(p.Name, valueShape(p.Type)),
-	})
+	c.entry(Completion{Label: p.Name, Kind: PropertyCompletion, Detail: p.Type.Name, Doc: propertyDoc(p)}, valueShape(p.Type))
 }
 
 // valueShape is what a value of a type looks like, with the cursor in it.

@@ -37,7 +37,7 @@ func view(t testing.TB, text string) (editor.View, int) {
 	}
 	folders := map[string][]string{
 		".":         {"app.ctst", "redis.ctst", "notes.txt", "templates/", ".git/"},
-		"templates": {"postgres.ctst"},
+		"templates": {"a|b.ctst", "postgres.ctst"},
 	}
 	return editor.View{
 		File: files["app.ctst"],
@@ -108,7 +108,7 @@ func TestCompleteAll(t *testing.T) {
 		"COMPONENT a, b {}\nEXPOSE 80:80/tcp TO §\nCONNECT a -> b":                                 "a b",
 		"IMPORT \"x.ctst\" §":                                                                      "AS",
 		"IMPORT \"§\"":                                                                             "redis.ctst templates/",
-		"IMPORT \"templates/§":                                                                     "postgres.ctst",
+		"IMPORT \"templates/§":                                                                     "a|b.ctst postgres.ctst",
 		"IMPORT \"https://example.org/§\"":                                                         "",
 		"COMPONENT a { healthcheck = { h§ } }":                                                     "command http tcp interval timeout retries start_period",
 		"COMPONENT a { healthcheck = { tcp = 1, §":                                                 "command http interval timeout retries start_period",
@@ -213,6 +213,7 @@ func TestCompleteInserts(t *testing.T) {
 		{"COMPONENT a { env = { A = \"${§} z\" } }", "a", "COMPONENT a { env = { A = \"${a.§} z\" } }"},
 		{"COMPONENT web-1 {}\nCONNECT we§b-1 -> web-1", "web-1", "COMPONENT web-1 {}\nCONNECT web-1§ -> web-1"},
 		{"IMPORT \"templates/po§\"", "postgres.ctst", "IMPORT \"templates/postgres.ctst§\""},
+		{"IMPORT \"templates/§\"", "a|b.ctst", "IMPORT \"templates/a|b.ctst§\""},
 		{"CON§", "CONNECT", "CONNECT §"},
 	} {
 		t.Run(c.text, func(t *testing.T) {
