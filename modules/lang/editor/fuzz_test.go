@@ -68,7 +68,7 @@ func look(t *testing.T, v editor.View, offset int) {
 	}
 	for _, s := range v.File.Symbols() {
 		inside(s.Range.Start.Offset, s.Range.End.Offset)
-		require.True(t, s.Range.Start.Offset <= s.Select.Start.Offset && s.Select.End.Offset <= s.Range.End.Offset)
+		require.True(t, s.Range.Start.Offset <= s.Select.Start.Offset && s.Select.End.Offset <= s.Range.End.Offset, "%+v", s)
 	}
 	v.File.Imports()
 	v.File.Library()

@@ -141,10 +141,10 @@ func (p *parser) let(start token.Pos) ast.Statement {
 	}
 	s.Name = name
 	if p.tok.Kind == token.LeftBrace {
-		start := p.tok.Start
+		brace := p.tok.Start
 		p.report(diag.UnexpectedToken, p.here(), "expected \"=\", found \"{\"", fmt.Sprintf("write LET %s = and the value", name.Name), "")
 		p.skipBrackets()
-		s.Value = &ast.Bad{Range: p.from(start)}
+		s.Value = &ast.Bad{Range: p.from(brace)}
 		s.Range = p.from(start)
 		return s
 	}
