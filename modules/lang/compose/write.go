@@ -1,0 +1,184 @@
+package compose
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/lang/token"
+)
+
+const (
+	tab   = "    "
+	width = 100 // of a line, where it can be broken
+)
+
+// quote writes a text as a string of .ctst. lead is what its first line is
+// indented with; text of several lines stands between """ where that says the
+// same.
+func (l *loader) quote(s, lead string) string {
+	if text, ok := raw(s, lead+tab); ok && !refers(s) {
+		return text
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	l.references(s, func(text string) { b.WriteString(escape(text)) }, func(v variable) {
+		switch {
+		case v.secret:
+			fmt.Fprintf(&b, "${secret.%s}", v.name)
+		case v.optional:
+			fmt.Fprintf(&b, "${env.%s:-%s}", v.name, escape(v.fallback))
+		default:
+			fmt.Fprintf(&b, "${env.%s}", v.name)
+		}
+	})
+	b.WriteByte('"')
+	return b.String()
+}
+
+// escape writes text for inside of quotes.
+func escape(s string) string {
+	var b strings.Builder
+	for i, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\r':
+			b.WriteString(`\r`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case r == '$' && strings.HasPrefix(s[i+1:], "{"):
+			b.WriteString("$$")
+		case !unicode.IsPrint(r):
+			fmt.Fprintf(&b, `\u{%x}`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// raw writes text of several lines between """, if it comes back the same.
+func raw(s, lead string) (string, bool) {
+	body, ended := strings.CutSuffix(s, "\n")
+	if !ended || !strings.Contains(body, "\n") || strings.Contains(s, `"""`) {
+		return "", false
+	}
+	for _, r := range s {
+		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
+			return "", false
+		}
+	}
+	var b strings.Builder
+	b.WriteString(`"""` + "\n")
+	for line := range strings.SplitSeq(body, "\n") {
+		if line != "" {
+			b.WriteString(lead + strings.ReplaceAll(line, "${", "$${"))
+		}
+		b.WriteByte('\n')
+	}
+	b.WriteString(lead + `"""`)
+	return b.String(), true
+}
+
+// list writes a list; one item a line when it is too long.
+func (l *loader) list(items []string, lead string, used int) string {
+	quoted := make([]string, 0, len(items))
+	total, broken := used+2, false
+	for _, item := range items {
+		text := l.quote(item, lead+tab)
+		total += len(text) + 2
+		broken = broken || strings.Contains(text, "\n")
+		quoted = append(quoted, text)
+	}
+	if total <= width && !broken {
+		return "[" + strings.Join(quoted, ", ") + "]"
+	}
+	return "[\n" + lead + tab + strings.Join(quoted, ",\n"+lead+tab) + ",\n" + lead + "]"
+}
+
+// entry is a key with its value as it is written.
+type entry struct{ key, value string }
+
+// mapping writes a map, one entry a line.
+func mapping(entries []entry, lead string) string {
+	if len(entries) == 0 {
+		return "{}"
+	}
+	return "{\n" + lines(entries, nil, lead+tab) + lead + "}"
+}
+
+// inline writes a map on one line.
+func inline(entries ...entry) string {
+	var parts []string
+	for _, e := range entries {
+		parts = append(parts, key(e.key)+" = "+e.value)
+	}
+	return "{ " + strings.Join(parts, ", ") + " }"
+}
+
+// key writes the key of a map: a name as it is, anything else as a string.
+func key(s string) string {
+	if isName(s) && token.Lookup(s) == token.Ident {
+		return s
+	}
+	return `"` + escape(s) + `"`
+}
+
+// lines writes entries one a line, with the = of adjacent lines below each
+// other. comments stand above the entries that have one.
+func lines(entries []entry, comments map[string]string, lead string) string {
+	var b strings.Builder
+	for start := 0; start < len(entries); {
+		end, longest := start, 0
+		for end < len(entries) {
+			longest = max(longest, len([]rune(key(entries[end].key))))
+			end++
+			if strings.Contains(entries[end-1].value, "\n") || end < len(entries) && comments[entries[end].key] != "" {
+				break
+			}
+		}
+		if c := comments[entries[start].key]; c != "" {
+			b.WriteString(comment(c, lead))
+		}
+		for _, e := range entries[start:end] {
+			k := key(e.key)
+			fmt.Fprintf(&b, "%s%s%s = %s\n", lead, k, strings.Repeat(" ", longest-len([]rune(k))), e.value)
+		}
+		start = end
+	}
+	return b.String()
+}
+
+// comment writes text as comment lines.
+func comment(text, lead string) string {
+	var b strings.Builder
+	for paragraph := range strings.SplitSeq(text, "\n") {
+		line := lead + "//"
+		for _, word := range strings.Fields(diag.Escape(paragraph)) {
+			if len([]rune(line))+len([]rune(word)) >= width && line != lead+"//" {
+				b.WriteString(line + "\n")
+				line = lead + "//"
+			}
+			line += " " + word
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.String()
+}
+
+// isName tells whether s is an identifier of .ctst.
+func isName(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
+		if !letter && (i == 0 || (c < '0' || c > '9') && c != '-') {
+			return false
+		}
+	}
+	return s != "" && s[len(s)-1] != '-'
+}
