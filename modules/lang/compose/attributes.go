@@ -27,7 +27,7 @@ const (
 	windows     = "it is for Windows"
 	ownNetwork  = "a component has one address in the project's own network"
 	oneHook     = "ctst runs nothing at that moment: make it a component with job = true, or a part of the command"
-	hostNames   = "names are resolved by ctst and by the image's own files: put the line into a file with `files`"
+	hostNames   = "ctst answers names: give the program the address in a variable"
 	groupsOf    = "a component has the groups of its user in the image's /etc/group"
 )
 
@@ -36,23 +36,23 @@ const (
 var serviceAttributes = []Attribute{
 	{"annotations", "", "they are for other runtimes; `labels` is free text"},
 	{"attach", "", "every component's output is in ctst logs"},
-	{"blkio_config.weight", "`io.weight`, on the scale of cgroup v2", ""},
-	{"blkio_config.weight_device", "", "a component has one `io.weight`"},
 	{"blkio_config.device_read_bps", "`io.read_bps`", "limits of a second device"},
 	{"blkio_config.device_read_iops", "`io.read_iops`", "limits of a second device"},
 	{"blkio_config.device_write_bps", "`io.write_bps`", "limits of a second device"},
 	{"blkio_config.device_write_iops", "`io.write_iops`", "limits of a second device"},
+	{"blkio_config.weight", "`io.weight`, on the scale of cgroup v2", ""},
+	{"blkio_config.weight_device", "", "a component has one `io.weight`"},
 	{"build", "`image = \"image://…\"` as a place holder", "ctst builds no images: build it elsewhere, and bring it in with ctst images import"},
 	{"cap_add", "`capabilities`", "names that Linux does not have"},
 	{"cap_drop", "`capabilities` without them", "names that Linux does not have"},
 	{"cgroup", "", "every component has a cgroup of its own"},
 	{"cgroup_parent", "", "ctst places the cgroups"},
 	{"command", "`command`", ""},
+	{"configs.gid", "", "files belong to root; the mode lets others read them"},
+	{"configs.mode", "`mode` in `files`", "of a text that stands in the Compose file: those have 0444"},
 	{"configs.source", "`files`, or `${secret.…}` for one that is external", "an external config: put its text into .containust/secrets"},
 	{"configs.target", "the path in `files`", ""},
 	{"configs.uid", "", "files belong to root; the mode lets others read them"},
-	{"configs.gid", "", "files belong to root; the mode lets others read them"},
-	{"configs.mode", "`mode` in `files`", "of a text that stands in the Compose file: those have 0444"},
 	{"container_name", "", "a component is called as its service is"},
 	{"cpu_count", "", windows + ": `cpu` is a number of CPUs"},
 	{"cpu_percent", "", windows + ": `cpu` is a number of CPUs"},
@@ -66,7 +66,7 @@ var serviceAttributes = []Attribute{
 	{"credential_spec", "", windows},
 	{"depends_on.*.condition", "`CONNECT`; service_completed_successfully also `job = true`", "service_healthy where the service has no health check"},
 	{"depends_on.*.required", "a service that is not there is left out", ""},
-	{"depends_on.*.restart", "", "a component is not restarted with what it depends on: ctst run does that when the file changes"},
+	{"depends_on.*.restart", "", "a component is not restarted together with what it depends on"},
 	{"deploy.endpoint_mode", "", swarm},
 	{"deploy.labels", "", swarm},
 	{"deploy.mode", "", "there is one instance of a component"},
@@ -85,7 +85,7 @@ var serviceAttributes = []Attribute{
 	{"deploy.restart_policy.condition", "`restart`, unless restart is set", ""},
 	{"deploy.restart_policy.delay", "", "the pause doubles from 100 ms to 10 s"},
 	{"deploy.restart_policy.max_attempts", "`restart = \"on-failure:N\"`", "with another condition than on-failure"},
-	{"deploy.restart_policy.window", "", "a start is counted as a success by the health check"},
+	{"deploy.restart_policy.window", "", "there is no such time"},
 	{"deploy.rollback_config", "", swarm},
 	{"deploy.update_config", "", swarm},
 	{"develop", "", "it is for developing: run ctst run again after a change"},
@@ -193,7 +193,7 @@ var serviceAttributes = []Attribute{
 	{"volume_driver", "", "volumes are folders of the project"},
 	{"volumes.bind.create_host_path", "nothing: a path that is missing is a remark", ""},
 	{"volumes.bind.propagation", "rprivate is what holds", "other kinds"},
-	{"volumes.bind.recursive", "", "what is mounted below is not"},
+	{"volumes.bind.recursive", "", "how deep it reaches cannot be chosen"},
 	{"volumes.bind.selinux", "", "nothing is relabelled"},
 	{"volumes.consistency", "nothing: it changes nothing on Linux", ""},
 	{"volumes.image", "", "an image cannot be mounted: bring it in as a component, or unpack it to a folder"},
@@ -307,7 +307,7 @@ func (t table) walk(value any, path string, keys []string, visit func(found)) {
 	default:
 		for _, key := range sorted(dict) {
 			next := key
-			if t.parents[join2(path, "*")] {
+			if star := join2(path, "*"); t.parents[star] || t.rows[star] != nil {
 				next = "*"
 			}
 			if !strings.HasPrefix(key, "x-") || next == "*" {

@@ -1,7 +1,6 @@
 package compose
 
 import (
-	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -82,9 +81,14 @@ func (c *converter) projectLosses() {
 	}
 	newTable(projectAttributes).walk(rest, "", nil, func(f found) {
 		if f.row.Becomes == "" {
-			c.lose(nil, strings.Join(f.keys, "."), c.model.place(f.keys...), "%s", f.row.Lost)
+			c.lose(nil, attributeName(f.keys), c.model.place(f.keys...), "%s", f.row.Lost)
 		}
 	})
+	for _, name := range sorted(c.networks) {
+		if driver := c.networks[name].Driver; driver != "" && driver != "bridge" && driver != "default" {
+			c.lose(nil, "networks."+name+".driver", c.model.place("networks", name, "driver"), "components are in one network of this machine, which %s is not", driver)
+		}
+	}
 }
 
 // choose decides which services become components, and what they are called.
@@ -105,7 +109,7 @@ func (c *converter) choose() error {
 		comp := &component{ServiceConfig: s, comments: map[string]string{}, mounts: map[string]bool{}}
 		comp.name = taken.give(s.Name, componentName(s.Name), foldName)
 		if comp.name != s.Name {
-			c.remark(comp, "", at, "called %s here, because names have letters, digits, _ and, inside, -; others reach it by this host name", comp.name)
+			c.remark(comp, "", at, "called %s here, which is its host name too: names have up to 63 letters, digits, _ and, inside, -, and differ in more than case", comp.name)
 		}
 		c.all = append(c.all, comp)
 		c.byService[s.Name] = comp
@@ -165,6 +169,13 @@ func (s *component) setList(c *converter, property string, items []string) {
 // convert writes the properties of one component.
 func (c *converter) convert(s *component) error {
 	c.serviceLosses(s)
+	if n := s.GetScale(); n > 1 {
+		attribute := "deploy.replicas"
+		if s.Scale != nil {
+			attribute = "scale"
+		}
+		c.lose(s, attribute, c.at(s, attribute), "there is one instance of a component, not %d", n)
+	}
 	c.image(s)
 	c.process(s)
 	if err := c.environment(s); err != nil {
@@ -192,19 +203,21 @@ func (c *converter) serviceLosses(s *component) {
 	newTable(serviceAttributes).walk(attributes, "", nil, func(f found) {
 		if f.row.Becomes == "" {
 			at := c.model.place(append([]string{"services", s.Name}, f.keys...)...)
-			c.lose(s, f.row.Path, at, "%s", f.row.Lost)
+			c.lose(s, attributeName(f.keys), at, "%s", f.row.Lost)
 		}
 	})
 }
 
+// attributeName returns keys as Compose would write them: without the numbers
+// of entries.
+func attributeName(keys []string) string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(keys), isIndex), ".")
+}
+
 // result writes the source and orders the remarks.
 func (c *converter) result(files []string) *Result {
-	order := map[string]int{}
-	for i, file := range files {
-		order[file] = i - len(files)
-	}
 	slices.SortStableFunc(c.remarks, func(a, b Remark) int {
-		return cmp.Or(cmp.Compare(order[a.File], order[b.File]), cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+		return c.order(place{a.File, a.Line}, place{b.File, b.Line})
 	})
 	c.remarks = slices.CompactFunc(c.remarks, func(a, b Remark) bool { return a == b })
 	var b strings.Builder

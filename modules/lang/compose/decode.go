@@ -81,6 +81,9 @@ func (m *model) decodeAll() (*project, error) {
 			return nil, err
 		}
 		for _, attribute := range sorted(attributes) {
+			if row := services.rows[attribute]; row != nil && row.Becomes == "" {
+				continue // lost as a whole, whatever it says
+			}
 			if err := decode(map[string]any{attribute: attributes[attribute]}, service); err != nil {
 				return nil, m.place("services", name, attribute).errorf("services.%s.%s: %w", name, attribute, err)
 			}

@@ -2,6 +2,7 @@ package compose
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,8 +35,11 @@ type loader struct {
 	dir  string            // of the first file: relative paths of the project belong to it
 	env  map[string]string // of .env, or of the files given instead
 
-	files, nodes, text int             // read so far
-	bases              map[string]base // files that were read for extends
+	project string // its name for Compose
+
+	nodes, text int             // read so far
+	ranks       map[string]int  // of the files, as they were read; from 1
+	bases       map[string]base // files that were read for extends
 
 	kept     []variable
 	needed   []mention // kept, and set by an environment file
@@ -56,7 +60,7 @@ func newLoader(ctx context.Context, file string, opts Options) *loader {
 			return err == nil
 		}
 	}
-	return &loader{ctx: ctx, opts: opts, dir: filepath.Dir(file), env: map[string]string{}, bases: map[string]base{}}
+	return &loader{ctx: ctx, opts: opts, dir: filepath.Dir(file), env: map[string]string{}, ranks: map[string]int{}, bases: map[string]base{}}
 }
 
 // path returns a path of the project as it can be opened.
@@ -67,11 +71,19 @@ func (l *loader) path(name string) string {
 	return filepath.Join(l.dir, filepath.FromSlash(name))
 }
 
+// order compares places: by file, as they were read, and line.
+func (l *loader) order(a, b place) int {
+	return cmp.Or(cmp.Compare(l.ranks[a.file], l.ranks[b.file]), cmp.Compare(a.line, b.line))
+}
+
 func (l *loader) read(file string) ([]byte, error) {
 	if err := l.ctx.Err(); err != nil {
 		return nil, err
 	}
-	if l.files++; l.files > maxFiles {
+	if l.ranks[file] == 0 {
+		l.ranks[file] = len(l.ranks) + 1
+	}
+	if len(l.ranks) > maxFiles {
 		return nil, place{file: file}.errorf("the project has more than %d files", maxFiles)
 	}
 	text, err := l.opts.ReadFile(file)

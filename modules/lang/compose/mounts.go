@@ -12,6 +12,9 @@ import (
 	"github.com/containust/containust/modules/lang/schema"
 )
 
+// maxFileText is what .ctst takes as the text of a file.
+const maxFileText = 1 << 20
+
 // mountAll writes volumes, tmpfs, files and secrets.
 func (c *converter) mountAll(s *component) error {
 	if err := c.volumesOf(s, s, "volumes", false, nil); err != nil {
@@ -63,6 +66,9 @@ func (c *converter) volumesOf(s, of *component, attribute string, readOnly bool,
 		where := c.item(of, "volumes", i, len(of.Volumes))
 		if at != nil {
 			where = *at
+		}
+		if at != nil && s.mounts[path.Clean(v.Target)] {
+			continue // its own mount stands over that of another one
 		}
 		v.ReadOnly = v.ReadOnly || readOnly
 		if err := c.volume(s, of, attribute, v, where); err != nil {
@@ -234,7 +240,10 @@ func (c *converter) config(s *component, ref types.FileReferenceConfig, at place
 	}
 	target := ref.Target
 	if target == "" {
-		target = "/" + ref.Source
+		target = ref.Source
+	}
+	if !path.IsAbs(target) {
+		target = "/" + target
 	}
 	switch {
 	case config.File != "":
@@ -243,7 +252,7 @@ func (c *converter) config(s *component, ref types.FileReferenceConfig, at place
 		c.lose(s, "configs", at, "the config %s is kept by Docker: put its text into .containust/secrets/%s", ref.Source, c.secretIdentifier(ref.Source))
 		c.secretText(s, "configs", target, ref.Source, at)
 	case config.Environment != "":
-		v, _ := c.reference(expression{name: config.Environment, operator: "?"}, at, &scope{})
+		v, _ := c.reference(expression{name: config.Environment, operator: "?"}, &scope{})
 		if nameLength(config.Environment) != len(config.Environment) {
 			return at.errorf("configs.%s: %q is no name of a variable", ref.Source, config.Environment)
 		}
@@ -323,6 +332,10 @@ func (c *converter) file(s *component, attribute, target, source string, mode *t
 // fileText adds a file whose text stands in the source.
 func (c *converter) fileText(s *component, attribute, target, text string, mode *types.FileMode, at place) {
 	if !c.claimFile(s, attribute, target, at) {
+		return
+	}
+	if len(text) > maxFileText {
+		c.lose(s, attribute, at, "the text of %s is larger than 1 MiB: put it into a file of its own", target)
 		return
 	}
 	if mode != nil && *mode != 0o444 {

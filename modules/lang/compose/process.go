@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"maps"
@@ -36,7 +37,7 @@ func (c *converter) imageURI(s *component) (string, bool) {
 		c.lose(s, "image", c.model.place("services", s.Name), "there is no image: image://%s is a place holder for ctst images import", s.name)
 		return "", false
 	}
-	uri, err := c.qualify(s.Image)
+	uri, err := c.qualify(s.Image, c.at(s, "image"))
 	if err != nil {
 		c.lose(s, "image", c.at(s, "image"), "%v: image://%s is a place holder for ctst images import", err, s.name)
 		return "", false
@@ -46,15 +47,18 @@ func (c *converter) imageURI(s *component) (string, bool) {
 
 // qualify returns the URI of an image that is named as for Docker: nginx is
 // docker.io/library/nginx:latest.
-func (c *converter) qualify(image string) (string, error) {
+func (c *converter) qualify(image string, at place) (string, error) {
 	now := c.expand(image)
 	named, err := reference.ParseNormalizedNamed(now)
 	if err != nil {
 		return "", err
 	}
-	full := reference.TagNameOnly(named).String()
-	if uri := "oci://" + full; schema.CheckImage(uri) != nil {
+	if d, ok := named.(reference.Digested); ok && d.Digest().Algorithm() != "sha256" {
 		return "", errors.New("the digest of the image is no SHA-256")
+	}
+	full := reference.TagNameOnly(named).String()
+	if p := schema.CheckImage("oci://" + full); p != nil {
+		return "", errors.New(p.Summary)
 	}
 	if !refers(image) {
 		return "oci://" + full, nil
@@ -64,16 +68,16 @@ func (c *converter) qualify(image string) (string, error) {
 	// nothing goes in front of.
 	before, after, found := strings.Cut(full, now)
 	if !found || before != "" && strings.HasPrefix(image, string(opening)) {
-		c.forget(image)
+		c.forget(image, at)
 		return "oci://" + full, nil
 	}
 	return "oci://" + before + image + after, nil
 }
 
 // forget notes that the variables of a text were replaced after all.
-func (c *converter) forget(text string) {
+func (c *converter) forget(text string, at place) {
 	c.references(text, func(string) {}, func(v variable) {
-		c.replaced = note(c.replaced, v.name, place{})
+		c.replaced = note(c.replaced, v.name, at)
 	})
 }
 
@@ -127,16 +131,16 @@ func (c *converter) environment(s *component) error {
 			values[name] = *value
 		case values[name] == "":
 			// Compose passes it on, and leaves it out where it is not set.
-			v, ok := c.reference(expression{name: name}, c.model.place("services", s.Name, "environment", name), &scope{})
+			v, ok := c.reference(expression{name: name}, &scope{})
 			if ok && nameLength(name) == len(name) {
-				values[name] = c.keep(v)
+				values[name] = c.keepAt(v, c.model.place("services", s.Name, "environment", name))
 			}
 		}
 	}
 	var entries []entry
 	for _, name := range c.inOrder(s, "environment", slices.Collect(maps.Keys(values))) {
 		if p := schema.CheckVariable(name); p != nil {
-			c.lose(s, "environment", c.at(s, "environment"), "%s", p.Summary)
+			c.lose(s, "environment", c.model.place("services", s.Name, "environment", name), "%s", p.Summary)
 			continue
 		}
 		if err := noNUL(values[name], c.at(s, "environment")); err != nil {
@@ -160,17 +164,9 @@ func noNUL(text string, at place) error {
 // inOrder sorts keys of an attribute by where they stand in the file, those
 // that are not in it first.
 func (c *converter) inOrder(s *component, attribute string, keys []string) []string {
-	line := func(name string) int {
-		if p, ok := c.model.places[pathOf("services", s.Name, attribute, name)]; ok {
-			return p.line
-		}
-		return 0
-	}
+	at := func(name string) place { return c.model.places[pathOf("services", s.Name, attribute, name)] }
 	slices.SortFunc(keys, func(a, b string) int {
-		if d := line(a) - line(b); d != 0 {
-			return d
-		}
-		return strings.Compare(a, b)
+		return cmp.Or(c.order(at(a), at(b)), cmp.Compare(a, b))
 	})
 	return keys
 }
@@ -212,7 +208,7 @@ func sizeText(n int64) string {
 		name string
 		size int64
 	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
-		if n%unit.size == 0 {
+		if n > 0 && n%unit.size == 0 {
 			return `"` + strconv.FormatInt(n/unit.size, 10) + unit.name + `"`
 		}
 	}

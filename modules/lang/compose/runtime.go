@@ -65,8 +65,10 @@ func (c *converter) cpu(s *component, limit float64) {
 		}
 		limit = float64(s.CPUQuota) / float64(period)
 	}
-	if limit > 0 && limit <= 1<<20 {
-		s.set("cpu", strconv.FormatFloat(math.Round(limit*1e6)/1e6, 'f', -1, 64))
+	if rounded := math.Round(limit*1e6) / 1e6; rounded > 0 && rounded <= 1<<20 {
+		s.set("cpu", strconv.FormatFloat(rounded, 'f', -1, 64))
+	} else if limit > 0 {
+		c.lose(s, "cpus", c.model.place("services", s.Name), "%g is no number of CPUs that a limit can have", limit)
 	}
 	if s.CPUShares > 0 {
 		// 2 to 262144 of cgroup v1 are 1 to 10000 of cgroup v2.
@@ -194,8 +196,13 @@ func (c *converter) lifecycle(s *component) {
 	if s.StopSignal != "" {
 		c.text(s, "stop_signal", "stop_signal", signalName(s.StopSignal))
 	}
-	if s.StopGracePeriod != nil && *s.StopGracePeriod >= 0 {
-		s.set("stop_timeout", `"`+duration(time.Duration(*s.StopGracePeriod))+`"`)
+	if s.StopGracePeriod != nil {
+		text := duration(time.Duration(*s.StopGracePeriod))
+		if _, problem := schema.ParseDuration(text); problem != nil {
+			c.lose(s, "stop_grace_period", c.at(s, "stop_grace_period"), "%s", problem.Summary)
+		} else {
+			s.set("stop_timeout", `"`+text+`"`)
+		}
 	}
 }
 
@@ -267,7 +274,7 @@ func (c *converter) security(s *component) {
 	s.setList(c, "capabilities", c.capabilities(s))
 	s.comments["capabilities"] = "What Docker gives to everyone. Better the few that are needed by name, or [] for none."
 	if len(s.CapAdd) > 0 || len(s.CapDrop) > 0 {
-		s.comments["capabilities"] = `As the file says; "docker" is what Docker gives to everyone. Better only the few that are needed.`
+		s.comments["capabilities"] = `As the file says, where Docker's set ("docker") is the start. Better only the few that are needed.`
 	}
 	c.securityOptions(s)
 	c.devices(s)

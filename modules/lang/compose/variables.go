@@ -36,6 +36,9 @@ func (l *loader) lookup(sc *scope, name string) (string, bool) {
 	if v, ok := l.env[name]; ok {
 		return v, true
 	}
+	if name == projectName {
+		return l.project, true
+	}
 	v, ok := sc.own[name]
 	return v, ok
 }
@@ -112,6 +115,9 @@ func parseExpression(s string) expression {
 	}
 	inside := s[2:end]
 	n := nameLength(inside)
+	if n == 0 {
+		return expression{}
+	}
 	e := expression{name: inside[:n], word: inside[n:], length: end + 1}
 	for _, op := range []string{":-", "-", ":?", "?", ":+", "+"} {
 		if word, ok := strings.CutPrefix(e.word, op); ok {
@@ -119,7 +125,7 @@ func parseExpression(s string) expression {
 			return e
 		}
 	}
-	if n == 0 || e.word != "" {
+	if e.word != "" {
 		return expression{}
 	}
 	return e
@@ -150,7 +156,7 @@ func (l *loader) substitute(s string, at place, sc *scope, depth int) (string, e
 	})
 }
 
-// eachExpression replaces every $… of s. Only $$ means itself.
+// eachExpression replaces every $… of s. $$ is a $.
 func eachExpression(s string, at place, replace func(expression) (string, error)) (string, error) {
 	var b strings.Builder
 	for {
@@ -162,6 +168,9 @@ func eachExpression(s string, at place, replace func(expression) (string, error)
 		b.WriteString(s[:i])
 		e := parseExpression(s[i:])
 		switch {
+		case e.length == 0 && !strings.HasPrefix(s[i:], "${"):
+			b.WriteByte('$') // in front of nothing that could be a name
+			e.length = 1
 		case e.length == 0:
 			return "", at.errorf("%q is not a variable; a $ that means itself is written as $$", s[i:min(len(s), i+20)])
 		case e.name == "":
@@ -221,8 +230,8 @@ func (l *loader) interpolate(s string, at place, path []string, sc *scope) (stri
 		return l.substitute(s, at, sc, 0)
 	}
 	return eachExpression(s, at, func(e expression) (string, error) {
-		if v, ok := l.reference(e, at, sc); ok && (!words(path) || isWord(v)) {
-			return l.keep(v), nil
+		if v, ok := l.reference(e, sc); ok && (!words(path) || isWord(v)) {
+			return l.keepAt(v, at), nil
 		}
 		l.replaced = note(l.replaced, e.name, at)
 		return l.valueOf(e, at, sc, 0)
@@ -261,24 +270,19 @@ func isWord(v variable) bool {
 }
 
 // reference returns the reference that says the same in .ctst.
-func (l *loader) reference(e expression, at place, sc *scope) (variable, bool) {
+func (l *loader) reference(e expression, sc *scope) (variable, bool) {
 	if _, own := sc.own[e.name]; own || e.name == projectName {
 		return variable{}, false
 	}
 	now, set := l.lookup(sc, e.name)
 	v := variable{name: e.name, now: now}
-	_, inFile := l.env[e.name]
 	switch e.operator {
 	case "", ":-", "-":
 		if strings.ContainsAny(e.word, "$}\x00") {
 			return variable{}, false
 		}
-		if inFile {
-			l.needed = note(l.needed, e.name, at)
+		if _, inFile := l.env[e.name]; inFile {
 			return v, true
-		}
-		if e.operator == "" {
-			l.blank = note(l.blank, e.name, at)
 		}
 		v.optional, v.fallback = true, e.word
 		if now == "" {
@@ -286,15 +290,22 @@ func (l *loader) reference(e expression, at place, sc *scope) (variable, bool) {
 		}
 		return v, true
 	case ":?", "?":
-		if inFile {
-			l.needed = note(l.needed, e.name, at)
-		}
 		if !set {
 			v.now = "x"
 		}
 		return v, true
 	}
 	return variable{}, false
+}
+
+// keepAt keeps a variable, and notes what has to be said about it.
+func (l *loader) keepAt(v variable, at place) string {
+	if _, inFile := l.env[v.name]; inFile {
+		l.needed = note(l.needed, v.name, at)
+	} else if v.optional && v.fallback == "" {
+		l.blank = note(l.blank, v.name, at)
+	}
+	return l.keep(v)
 }
 
 // publish returns the long form of a port whose host side is one variable, so
@@ -314,11 +325,11 @@ func (l *loader) publish(s string, at place, sc *scope) (map[string]any, bool) {
 	if err != nil || !strings.HasPrefix(inside, ":") || address != "" && !strings.HasSuffix(address, ":") {
 		return nil, false
 	}
-	v, ok := l.reference(e, at, sc)
+	v, ok := l.reference(e, sc)
 	if n, err := strconv.ParseUint(v.now, 10, 16); !ok || err != nil || n == 0 {
 		return nil, false
 	}
-	long := map[string]any{"target": int(port), "published": l.keep(v)}
+	long := map[string]any{"target": int(port), "published": l.keepAt(v, at)}
 	if address != "" {
 		long["host_ip"] = strings.Trim(strings.TrimSuffix(address, ":"), "[]")
 	}

@@ -6,7 +6,6 @@ import (
 	"unicode"
 
 	"github.com/containust/containust/modules/lang/diag"
-	"github.com/containust/containust/modules/lang/token"
 )
 
 const (
@@ -18,23 +17,22 @@ const (
 // indented with; text of several lines stands between """ where that says the
 // same.
 func (l *loader) quote(s, lead string) string {
-	if text, ok := raw(s, lead+tab); ok && !refers(s) {
+	if text, ok := l.raw(s, lead+tab); ok {
 		return text
 	}
 	var b strings.Builder
-	b.WriteByte('"')
-	l.references(s, func(text string) { b.WriteString(escape(text)) }, func(v variable) {
-		switch {
-		case v.secret:
-			fmt.Fprintf(&b, "${secret.%s}", v.name)
-		case v.optional:
-			fmt.Fprintf(&b, "${env.%s:-%s}", v.name, escape(v.fallback))
-		default:
-			fmt.Fprintf(&b, "${env.%s}", v.name)
-		}
-	})
-	b.WriteByte('"')
-	return b.String()
+	l.references(s, func(text string) { b.WriteString(escape(text)) }, func(v variable) { b.WriteString(v.reference(escape(v.fallback))) })
+	return `"` + b.String() + `"`
+}
+
+func (v variable) reference(fallback string) string {
+	switch {
+	case v.secret:
+		return "${secret." + v.name + "}"
+	case v.optional:
+		return "${env." + v.name + ":-" + fallback + "}"
+	}
+	return "${env." + v.name + "}"
 }
 
 // escape writes text for inside of quotes.
@@ -63,26 +61,42 @@ func escape(s string) string {
 }
 
 // raw writes text of several lines between """, if it comes back the same.
-func raw(s, lead string) (string, bool) {
-	body, ended := strings.CutSuffix(s, "\n")
-	if !ended || !strings.Contains(body, "\n") || strings.Contains(s, `"""`) {
+func (l *loader) raw(s, lead string) (string, bool) {
+	if strings.Count(s, "\n") < 2 || !strings.HasSuffix(s, "\n") {
 		return "", false
 	}
-	for _, r := range s {
-		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
-			return "", false
-		}
-	}
 	var b strings.Builder
-	b.WriteString(`"""` + "\n")
-	for line := range strings.SplitSeq(body, "\n") {
-		if line != "" {
-			b.WriteString(lead + strings.ReplaceAll(line, "${", "$${"))
-		}
-		b.WriteByte('\n')
+	ok := true
+	l.references(s, func(text string) {
+		ok = ok && plain(text, "\n\t")
+		b.WriteString(strings.ReplaceAll(text, "${", "$${"))
+	}, func(v variable) {
+		ok = ok && plain(v.fallback, "")
+		b.WriteString(v.reference(v.fallback))
+	})
+	body := b.String()
+	if !ok || strings.Contains(body, `"""`) {
+		return "", false
 	}
-	b.WriteString(lead + `"""`)
-	return b.String(), true
+	var out strings.Builder
+	out.WriteString(`"""` + "\n")
+	for line := range strings.SplitSeq(strings.TrimSuffix(body, "\n"), "\n") {
+		if line != "" {
+			out.WriteString(lead + line)
+		}
+		out.WriteByte('\n')
+	}
+	return out.String() + lead + `"""`, true
+}
+
+// plain tells whether a text needs no escapes, but for the given characters.
+func plain(s, but string) bool {
+	for _, r := range s {
+		if !unicode.IsPrint(r) && !strings.ContainsRune(but, r) {
+			return false
+		}
+	}
+	return true
 }
 
 // list writes a list; one item a line when it is too long.
@@ -123,7 +137,7 @@ func inline(entries ...entry) string {
 
 // key writes the key of a map: a name as it is, anything else as a string.
 func key(s string) string {
-	if isName(s) && token.Lookup(s) == token.Ident {
+	if isName(s) {
 		return s
 	}
 	return `"` + escape(s) + `"`

@@ -103,6 +103,11 @@ func (d *document) read(n *yaml.Node) error {
 	if n.Kind == 0 || n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
 		return nil // an empty document
 	}
+	for i := 0; i+1 < len(n.Content) && d.project == ""; i += 2 {
+		if n.Kind == yaml.MappingNode && n.Content[i].Value == "name" {
+			d.project = n.Content[i+1].Value // known before anything asks for it
+		}
+	}
 	value, _, err := d.value(n, nil)
 	if err != nil {
 		return err
@@ -165,6 +170,11 @@ func (d *document) sequence(n *yaml.Node, path []string) (any, error) {
 	for i, item := range n.Content {
 		at := append(path[:len(path):len(path)], index(i))
 		d.model.places[pathOf(at...)] = d.at(item)
+		if item.Kind == yaml.ScalarNode {
+			// Compose merges such lists like mappings: by NAME of NAME=value.
+			name, _, _ := strings.Cut(item.Value, "=")
+			d.model.places[pathOf(append(path[:len(path):len(path)], name)...)] = d.at(item)
+		}
 		v, ok, err := d.value(item, at)
 		if err != nil {
 			return nil, err
