@@ -94,7 +94,7 @@ type Remark struct {
 
 // String returns the remark as one line: compose.yaml:12: web: dns: ….
 func (r Remark) String() string {
-	text := r.place()
+	text := place{file: r.File, line: r.Line}.String()
 	if r.Lost {
 		text += "lost: "
 	}
@@ -107,8 +107,6 @@ func (r Remark) String() string {
 	return diag.Escape(text + r.Message)
 }
 
-func (r Remark) place() string { return place{r.File, r.Line}.String() }
-
 // Error is what is wrong with a Compose file, or with a file that it needs.
 type Error struct {
 	File string
@@ -117,31 +115,10 @@ type Error struct {
 }
 
 // Error returns the place and what is wrong there.
-func (e *Error) Error() string { return place{e.File, e.Line}.String() + e.Err.Error() }
+func (e *Error) Error() string { return place{file: e.File, line: e.Line}.String() + e.Err.Error() }
 
 // Unwrap returns the error without its place.
 func (e *Error) Unwrap() error { return e.Err }
-
-// place is where something stands.
-type place struct {
-	file string
-	line int
-}
-
-// String returns the place as the start of a message: "compose.yaml:12: ".
-func (p place) String() string {
-	switch {
-	case p.file == "":
-		return ""
-	case p.line == 0:
-		return p.file + ": "
-	}
-	return fmt.Sprintf("%s:%d: ", p.file, p.line)
-}
-
-func (p place) errorf(format string, args ...any) error {
-	return &Error{File: p.file, Line: p.line, Err: fmt.Errorf(format, args...)}
-}
 
 // Find returns the Compose files of a folder as Compose would choose them: the
 // first of compose.yaml, compose.yml, docker-compose.yaml and

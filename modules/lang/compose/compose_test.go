@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -212,5 +213,52 @@ func checkSource(t *testing.T, result *Result) {
 	})
 	for _, d := range found {
 		require.Equal(t, diag.VariableUnset, d.Code, "%v\n%s", d, result.Source)
+	}
+}
+
+// TestStrangeValues: each attribute with values that it may not have is an
+// Error or a loss, and never source that does not resolve.
+func TestStrangeValues(t *testing.T) {
+	values := []string{
+		"null", "true", "false", "0", "1", "-1", "1.5", "1e99", "99999999999999999999", `""`, "x", `"a b"`, `"a\nb\n\nc\n"`, `"\""`, `"\\"`, "[]", "[1]", "[null]", "[x]", "[x, x]", `["a:b:c"]`,
+		"[[x]]", "[{}]", "[{ a: b }]", "{}", "{ a: 1 }", "{ a: null }", "{ a: [x] }", "{ a: { b: c } }", `"${X:-1}"`, `["${X:-1}"]`, `"${X}"`, `["${X}"]`, `"$$"`, "/", `"/a"`, `["/a:/"]`, `["a:/b:ro"]`,
+		`"a:b"`, `":"`, `"::"`, `"1-3/udp"`, `"65536"`, `["0:0"]`, `["1:2:3:4"]`, `"4s"`, `"-4s"`, `"10m"`, "!!binary aGk=", "2020-01-01", `"${X:-}"`, `"\u202e\x01"`, `{ "a b": c }`, `["A=${X:-1}", "${X}=1"]`,
+		"{ soft: x }", "{ hard: 5, soft: 10 }", "[{ target: 1 }]", "[{ target: x, source: y, type: bind }]", "[{ type: volume, source: v, target: /x }]", "[{ source: s }]", "[{ path: x, rate: y }]",
+	}
+	all := map[string]bool{}
+	for _, row := range serviceAttributes {
+		for path := row.Path; path != ""; path = path[:max(0, strings.LastIndexByte(path, '.'))] {
+			all[path] = true
+		}
+	}
+	for _, row := range projectAttributes {
+		all["/"+row.Path] = true
+	}
+	const share = 5 // all of them take 20 s and find no more
+	for p, path := range sorted(all) {
+		for v, value := range values {
+			if (p+v)%share != 0 {
+				continue
+			}
+			doc := value
+			keys := strings.Split(strings.TrimPrefix(path, "/"), ".")
+			for _, key := range slices.Backward(keys) {
+				if key == "*" {
+					key = "v"
+				}
+				doc = "{ " + key + ": " + doc + " }"
+			}
+			file := "services:\n  other: { image: b }\n  web:\n    image: a\n    <<: " + doc + "\nvolumes: { v: }\n"
+			if strings.HasPrefix(path, "/") {
+				file = "services: { web: { image: a, volumes: ['v:/v'], networks: [v], secrets: [s], configs: [c] } }\nsecrets: { s: { file: x } }\nconfigs: { c: { content: x } }\nvolumes: { v: }\nnetworks: { v: }\n---\n" + doc + "\n"
+			}
+			result, err := Convert(context.Background(), []string{"compose.yaml"}, optionsOf(map[string]string{"compose.yaml": file}).Options)
+			if err != nil {
+				var place *Error
+				require.ErrorAs(t, err, &place, "%s", file)
+				continue
+			}
+			checkSource(t, result)
+		}
 	}
 }

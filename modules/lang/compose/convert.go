@@ -22,7 +22,10 @@ type converter struct {
 	secretName names
 	remarks    []Remark
 	exposed    []exposure
-	edges      []edge // what starts after what
+	byHost     map[string][]exposure // by host port: "80/tcp"
+	attributes table                 // of services
+	edges      []edge                // what starts after what
+	known      map[edge]bool
 	meshes     []mesh
 	output     string // the folder of the source, absolute
 }
@@ -36,6 +39,7 @@ type component struct {
 	comments   map[string]string // above a property
 	mounts     map[string]bool   // paths inside that are taken
 	ports      []schema.Port
+	listens    map[schema.Port]bool // of ports
 	tmpfs      []string
 	files      []entry
 	secrets    []string
@@ -43,7 +47,7 @@ type component struct {
 }
 
 func newConverter(l *loader, m *model) *converter {
-	return &converter{loader: l, model: m, byService: map[string]*component{}, volumeName: names{}, secretName: names{}}
+	return &converter{loader: l, model: m, byService: map[string]*component{}, byHost: map[string][]exposure{}, known: map[edge]bool{}, volumeName: names{}, secretName: names{}, attributes: newTable(serviceAttributes)}
 }
 
 func (c *converter) run() error {
@@ -51,7 +55,7 @@ func (c *converter) run() error {
 	if c.output, err = filepath.Abs(filepath.Dir(c.opts.Output)); err != nil {
 		return err
 	}
-	if c.project, err = c.model.decodeAll(); err != nil {
+	if c.project, err = c.model.decodeAll(c.order); err != nil {
 		return err
 	}
 	c.projectLosses()
@@ -106,7 +110,7 @@ func (c *converter) choose() error {
 			c.remark(nil, "services."+s.Name, at, "left out: it has 0 instances")
 			continue
 		}
-		comp := &component{ServiceConfig: s, comments: map[string]string{}, mounts: map[string]bool{}}
+		comp := &component{ServiceConfig: s, comments: map[string]string{}, mounts: map[string]bool{}, listens: map[schema.Port]bool{}}
 		comp.name = taken.give(s.Name, componentName(s.Name), foldName)
 		if comp.name != s.Name {
 			c.remark(comp, "", at, "called %s here, which is its host name too: names have up to 63 letters, digits, _ and, inside, -, and differ in more than case", comp.name)
@@ -141,7 +145,7 @@ func (c *converter) at(s *component, attribute string) place {
 
 // item is where an entry of a list stands, if the list is the one of a file.
 func (c *converter) item(s *component, attribute string, i, length int) place {
-	if c.model.counts[pathOf("services", s.Name, attribute)] != length {
+	if list, _ := c.model.places.get("services", s.Name, attribute); list.length != length {
 		return c.at(s, attribute)
 	}
 	return c.model.place("services", s.Name, attribute, index(i))
@@ -200,7 +204,7 @@ func (c *converter) convert(s *component) error {
 // serviceLosses remarks on the attributes that are lost as a whole.
 func (c *converter) serviceLosses(s *component) {
 	attributes := c.model.section("services")[s.Name]
-	newTable(serviceAttributes).walk(attributes, "", nil, func(f found) {
+	c.attributes.walk(attributes, "", nil, func(f found) {
 		if f.row.Becomes == "" {
 			at := c.model.place(append([]string{"services", s.Name}, f.keys...)...)
 			c.lose(s, attributeName(f.keys), at, "%s", f.row.Lost)
@@ -217,18 +221,20 @@ func attributeName(keys []string) string {
 // result writes the source and orders the remarks.
 func (c *converter) result(files []string) *Result {
 	slices.SortStableFunc(c.remarks, func(a, b Remark) int {
-		return c.order(place{a.File, a.Line}, place{b.File, b.Line})
+		return c.order(place{file: a.File, line: a.Line}, place{file: b.File, line: b.Line})
 	})
-	c.remarks = slices.CompactFunc(c.remarks, func(a, b Remark) bool { return a == b })
+	c.remarks = slices.Compact(c.remarks)
+	of := map[string][]Remark{}
+	for _, r := range c.remarks {
+		of[r.Service] = append(of[r.Service], r)
+	}
 	var b strings.Builder
 	b.WriteString(c.heading(files))
 	for _, s := range c.all {
 		b.WriteByte('\n')
-		for _, r := range c.remarks {
-			if r.Service == s.Name {
-				r.Service = "" // it stands above it
-				b.WriteString(comment(r.String(), ""))
-			}
+		for _, r := range of[s.Name] {
+			r.Service = "" // it stands above it
+			b.WriteString(comment(r.String(), ""))
 		}
 		fmt.Fprintf(&b, "COMPONENT %s {\n%s}\n", s.name, lines(s.properties, s.comments, tab))
 	}
@@ -243,9 +249,9 @@ func (c *converter) variableRemarks() {
 		list []mention
 		what string
 	}{
-		{c.needed, "set before ctst runs, which does not read Compose's environment file:"},
-		{c.blank, "empty where they are not set, as for Compose; ${env.NAME} without :- makes a variable required:"},
-		{c.replaced, "replaced by their values of now:"},
+		{c.needed.list, "must be set when ctst runs, which does not read .env by itself:"},
+		{c.blank.list, "empty where they are not set, as for Compose; ${env.NAME} without :- makes a variable required:"},
+		{c.replaced.list, "replaced by their values of now:"},
 	} {
 		var all []string
 		for _, m := range kind.list {

@@ -2,6 +2,7 @@ package compose
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -68,14 +69,13 @@ type project struct {
 
 // decodeAll reads the whole model. An attribute that Compose does not have is
 // an error.
-func (m *model) decodeAll() (*project, error) {
+func (m *model) decodeAll(order func(a, b place) int) (*project, error) {
 	p := &project{}
 	services := newTable(serviceAttributes)
-	for _, name := range m.names {
-		attributes, ok := m.section("services")[name].(map[string]any)
-		if !ok {
-			continue // taken away with !reset
-		}
+	names := sorted(m.section("services"))
+	slices.SortStableFunc(names, func(a, b string) int { return order(m.place("services", a), m.place("services", b)) })
+	for _, name := range names {
+		attributes, _ := m.section("services")[name].(map[string]any)
 		service := &types.ServiceConfig{Name: name}
 		if err := m.known(services, attributes, "services", name); err != nil {
 			return nil, err

@@ -70,7 +70,9 @@ func (l *loader) extend(b base, sc *scope, chain []string) error {
 	if err != nil {
 		return at.errorf("extend %s of %s: %w", parent.name, parent.file, err)
 	}
-	b.inherit(parent)
+	of, _ := owner([]string{"services", parent.name})
+	to, _ := owner([]string{"services", b.name})
+	b.model.places.inherit(to, parent.model.places[of], true)
 	return nil
 }
 
@@ -125,24 +127,6 @@ func (l *loader) readBase(name, service string, sc *scope) (base, error) {
 	b := base{model: m, file: file, dir: ".", name: service}
 	l.bases[known] = b
 	return b, nil
-}
-
-// inherit takes over the places of what the parent said and the service did
-// not.
-func (b base) inherit(parent base) {
-	from, to := pathOf("services", parent.name)+"/", pathOf("services", b.name)+"/"
-	for path, p := range parent.model.places {
-		rest, ok := strings.CutPrefix(path, from)
-		if _, own := b.model.places[to+rest]; ok && !own {
-			b.model.places[to+rest] = p
-		}
-	}
-	for path, n := range parent.model.counts {
-		rest, ok := strings.CutPrefix(path, from)
-		if _, own := b.model.counts[to+rest]; ok && !own {
-			b.model.counts[to+rest] = n
-		}
-	}
 }
 
 func clone(value any) any {

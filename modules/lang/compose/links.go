@@ -11,6 +11,9 @@ type mesh struct {
 	from, to []string
 }
 
+// maxLinks is how many links a stack may have.
+const maxLinks = 200_000
+
 // linked tells whether components can be connected: a component without a
 // network only with a job, which is order alone.
 func linked(e edge) bool {
@@ -27,22 +30,24 @@ func (c *converter) networkLinks() {
 		c.lose(e.from, "depends_on", c.model.place("services", e.from.Name, "depends_on", e.to.Name), "nothing connects %s and %s, because one of them has no network: the order is lost", e.from.name, e.to.name)
 		return true
 	})
+	pairs := len(c.edges)
 	members := map[string][]*component{}
 	for _, s := range c.all {
 		for _, name := range c.networksOf(s) {
 			members[name] = append(members[name], s)
 		}
 	}
-	known := map[edge]bool{}
-	for _, e := range c.edges {
-		known[e] = true
-	}
 	for _, name := range sorted(members) {
+		n := len(members[name])
+		if pairs += n * (n - 1); pairs > maxLinks {
+			c.lose(nil, "networks."+name, c.model.place("networks", name), "%d components that all reach each other are too many links: connect those that need it", n)
+			break
+		}
 		from, to := map[*component]bool{}, map[*component]bool{}
 		for _, a := range members[name] {
 			for _, b := range members[name] {
-				if e := (edge{a, b}); a != b && !b.job && !known[e] {
-					known[e], from[a], to[b] = true, true, true
+				if e := (edge{a, b}); a != b && !b.job && !c.known[e] {
+					c.known[e], from[a], to[b] = true, true, true
 				}
 			}
 		}
@@ -64,20 +69,17 @@ func (c *converter) networkLinks() {
 // connections writes CONNECT.
 func (c *converter) connections() string {
 	var b strings.Builder
+	to := map[*component][]string{}
+	for _, e := range c.edges {
+		to[e.from] = append(to[e.from], e.to.name)
+	}
+	if len(to) > 0 {
+		b.WriteByte('\n')
+	}
 	for _, s := range c.all {
-		var to []string
-		for _, e := range c.edges {
-			if e.from == s {
-				to = append(to, e.to.name)
-			}
+		if to[s] != nil {
+			b.WriteString("CONNECT " + s.name + " -> " + strings.Join(to[s], ", ") + "\n")
 		}
-		if to == nil {
-			continue
-		}
-		if b.Len() == 0 {
-			b.WriteByte('\n')
-		}
-		b.WriteString("CONNECT " + s.name + " -> " + strings.Join(to, ", ") + "\n")
 	}
 	for i, m := range c.meshes {
 		if i == 0 {

@@ -2,7 +2,6 @@ package compose
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,9 +41,9 @@ type loader struct {
 	bases       map[string]base // files that were read for extends
 
 	kept     []variable
-	needed   []mention // kept, and set by an environment file
-	blank    []mention // kept, and nothing where nobody sets it
-	replaced []mention // by its value
+	needed   mentions // kept, and set by an environment file
+	blank    mentions // kept, and nothing where nobody sets it
+	replaced mentions // by its value
 }
 
 func newLoader(ctx context.Context, file string, opts Options) *loader {
@@ -69,11 +68,6 @@ func (l *loader) path(name string) string {
 		return name
 	}
 	return filepath.Join(l.dir, filepath.FromSlash(name))
-}
-
-// order compares places: by file, as they were read, and line.
-func (l *loader) order(a, b place) int {
-	return cmp.Or(cmp.Compare(l.ranks[a.file], l.ranks[b.file]), cmp.Compare(a.line, b.line))
 }
 
 func (l *loader) read(file string) ([]byte, error) {
@@ -198,21 +192,8 @@ func (m *model) add(other *model, file string) error {
 	if err != nil {
 		return &Error{File: file, Err: err}
 	}
-	m.places = over(m.places, other.places)
-	m.counts = over(m.counts, other.counts)
-	for _, name := range other.names {
-		if !slices.Contains(m.names, name) {
-			m.names = append(m.names, name)
-		}
-	}
+	m.places.add(other.places, false)
 	return m.canonical()
-}
-
-func over[V any](base, more map[string]V) map[string]V {
-	for k, v := range more {
-		base[k] = v
-	}
-	return base
 }
 
 // canonical brings the short forms to the long ones.
@@ -541,12 +522,6 @@ func (m *model) importAll(included *model, file string) error {
 			}
 		}
 	}
-	m.places = over(included.places, m.places)
-	m.counts = over(included.counts, m.counts)
-	for _, name := range included.names {
-		if !slices.Contains(m.names, name) {
-			m.names = append(m.names, name)
-		}
-	}
+	m.places.add(included.places, true)
 	return nil
 }

@@ -82,7 +82,7 @@ func (c *converter) dependencies() error {
 			if alias != "" && alias != to.name {
 				c.lose(s, "links", at, "%s is reached as %s, not as %s", name, to.name, alias)
 			}
-			c.edges = addEdge(c.edges, s, to)
+			c.addEdge(s, to)
 		}
 		if name, ok := strings.CutPrefix(s.NetworkMode, types.ServicePrefix); ok {
 			to, err := c.target(s, "network_mode", name, c.at(s, "network_mode"), true)
@@ -90,18 +90,18 @@ func (c *converter) dependencies() error {
 				return err
 			}
 			if to != nil {
-				c.edges = addEdge(c.edges, s, to)
+				c.addEdge(s, to)
 			}
 		}
 	}
 	return c.checkOrder()
 }
 
-func addEdge(edges []edge, from, to *component) []edge {
-	if e := (edge{from, to}); !slices.Contains(edges, e) {
-		return append(edges, e)
+func (c *converter) addEdge(from, to *component) {
+	if e := (edge{from, to}); !c.known[e] {
+		c.known[e] = true
+		c.edges = append(c.edges, e)
 	}
-	return edges
 }
 
 func (c *converter) dependency(s *component, name string, d types.ServiceDependency) error {
@@ -110,7 +110,7 @@ func (c *converter) dependency(s *component, name string, d types.ServiceDepende
 	if err != nil || to == nil {
 		return err
 	}
-	c.edges = addEdge(c.edges, s, to)
+	c.addEdge(s, to)
 	if s.NetworkMode == "" && to.NetworkMode == "" && !c.meet(s, to) && d.Condition != types.ServiceConditionCompletedSuccessfully {
 		c.remark(s, "depends_on", at, "it shares no network with %s; here CONNECT lets it reach that too", to.name)
 	}
@@ -165,13 +165,13 @@ func (c *converter) checkOrder() error {
 	for _, e := range c.edges {
 		next[e.from] = append(next[e.from], e.to)
 	}
-	done := map[*component]bool{}
+	done, open := map[*component]bool{}, map[*component]bool{}
 	var path []*component
 	var visit func(s *component) error
 	visit = func(s *component) error {
-		if i := slices.Index(path, s); i >= 0 {
+		if open[s] {
 			var cycle []string
-			for _, p := range append(path[i:], s) {
+			for _, p := range append(path[slices.Index(path, s):], s) {
 				cycle = append(cycle, p.Name)
 			}
 			return c.at(s, "depends_on").errorf("services wait for each other: %s", strings.Join(cycle, " → "))
@@ -179,14 +179,14 @@ func (c *converter) checkOrder() error {
 		if done[s] {
 			return nil
 		}
-		path = append(path, s)
+		path, open[s] = append(path, s), true
 		for _, to := range next[s] {
 			if err := visit(to); err != nil {
 				return err
 			}
 		}
 		path = path[:len(path)-1]
-		done[s] = true
+		done[s], open[s] = true, false
 		return nil
 	}
 	for _, s := range c.all {
@@ -258,7 +258,8 @@ func (c *converter) port(s *component, attribute, number, protocol string, at pl
 		c.lose(s, attribute, at, "%s: ports are TCP or UDP, 1 to 65535", text)
 		return port, false
 	}
-	if !slices.Contains(s.ports, port) {
+	if !s.listens[port] {
+		s.listens[port] = true
 		s.ports = append(s.ports, port)
 	}
 	return port, true
@@ -307,21 +308,24 @@ func (c *converter) publishPort(s *component, p types.ServicePortConfig, port sc
 		return nil
 	}
 	c.exposed = append(c.exposed, e)
+	c.byHost[c.hostPort(e)] = append(c.byHost[c.hostPort(e)], e)
 	return nil
 }
 
 // clash finds an exposure of the same host port. An address that stands for all
 // overlaps with every other one; [::] stands for both families.
 func (c *converter) clash(e exposure) *exposure {
-	for i, o := range c.exposed {
+	for _, o := range c.byHost[c.hostPort(e)] {
 		overlap := o.address == e.address || o.address == "::" || e.address == "::" ||
 			o.address == "0.0.0.0" && !strings.Contains(e.address, ":") || e.address == "0.0.0.0" && !strings.Contains(o.address, ":")
-		if overlap && c.expand(o.host) == c.expand(e.host) && o.port.Protocol == e.port.Protocol {
-			return &c.exposed[i]
+		if overlap {
+			return &o
 		}
 	}
 	return nil
 }
+
+func (c *converter) hostPort(e exposure) string { return c.expand(e.host) + "/" + e.port.Protocol }
 
 // exposures writes EXPOSE.
 func (c *converter) exposures() string {

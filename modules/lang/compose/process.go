@@ -38,10 +38,21 @@ func (c *converter) imageURI(s *component) (string, bool) {
 		return "", false
 	}
 	uri, err := c.qualify(s.Image, c.at(s, "image"))
+	if err != nil && c.requireAll(s.Image) {
+		uri, err = c.qualify(s.Image, c.at(s, "image"))
+	}
 	if err != nil {
 		c.lose(s, "image", c.at(s, "image"), "%v: image://%s is a place holder for ctst images import", err, s.name)
 		return "", false
 	}
+	c.references(uri, func(string) {}, func(v *variable) {
+		switch {
+		case v.blank():
+			c.blank.note(v.name, c.at(s, "image"))
+		case !v.optional:
+			c.needed.note(v.name, c.at(s, "image"))
+		}
+	})
 	return uri, true
 }
 
@@ -74,10 +85,22 @@ func (c *converter) qualify(image string, at place) (string, error) {
 	return "oci://" + before + image + after, nil
 }
 
+// requireAll makes the variables of a text required that would leave nothing in
+// their place. False: there are none.
+func (c *converter) requireAll(text string) bool {
+	any := false
+	c.references(text, func(string) {}, func(v *variable) {
+		if v.blank() && v.now == "" {
+			v.optional, v.now, any = false, "x", true
+		}
+	})
+	return any
+}
+
 // forget notes that the variables of a text were replaced after all.
 func (c *converter) forget(text string, at place) {
-	c.references(text, func(string) {}, func(v variable) {
-		c.replaced = note(c.replaced, v.name, at)
+	c.references(text, func(string) {}, func(v *variable) {
+		c.replaced.note(v.name, at)
 	})
 }
 
@@ -164,7 +187,10 @@ func noNUL(text string, at place) error {
 // inOrder sorts keys of an attribute by where they stand in the file, those
 // that are not in it first.
 func (c *converter) inOrder(s *component, attribute string, keys []string) []string {
-	at := func(name string) place { return c.model.places[pathOf("services", s.Name, attribute, name)] }
+	at := func(name string) place {
+		s, _ := c.model.places.get("services", s.Name, attribute, name)
+		return s.place
+	}
 	slices.SortFunc(keys, func(a, b string) int {
 		return cmp.Or(c.order(at(a), at(b)), cmp.Compare(a, b))
 	})

@@ -43,6 +43,10 @@ func (c *converter) resources(s *component) {
 			text = fmt.Sprintf("%d:%d", u.Soft, u.Hard)
 		}
 		at := c.model.place("services", s.Name, "ulimits", name)
+		if !slices.Contains(limitNames, name) {
+			c.lose(s, "ulimits", at, "Linux has no limit %q", name)
+			continue
+		}
 		if _, problem := schema.ParseUlimit(text); problem != nil {
 			c.lose(s, "ulimits", at, "%s: %s", name, problem.Summary)
 			continue
@@ -55,6 +59,11 @@ func (c *converter) resources(s *component) {
 	if ulimits != nil {
 		s.set("ulimits", mapping(ulimits, tab))
 	}
+}
+
+// limitNames are the limits of getrlimit(2), without RLIMIT_.
+var limitNames = []string{
+	"as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack",
 }
 
 func (c *converter) cpu(s *component, limit float64) {

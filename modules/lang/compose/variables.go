@@ -23,6 +23,9 @@ type variable struct {
 	now      string // stands for it where a text must be looked at
 }
 
+// blank tells whether nothing stands in place of a variable that is not set.
+func (v variable) blank() bool { return v.optional && v.fallback == "" }
+
 // scope is where the variables of one file come from. An included file may have
 // environment files of its own.
 type scope struct {
@@ -50,7 +53,7 @@ func (l *loader) keep(v variable) string {
 }
 
 // references calls text and reference for the pieces of s.
-func (l *loader) references(s string, text func(string), reference func(variable)) {
+func (l *loader) references(s string, text func(string), reference func(*variable)) {
 	for {
 		before, rest, found := strings.Cut(s, string(opening))
 		text(before)
@@ -62,7 +65,7 @@ func (l *loader) references(s string, text func(string), reference func(variable
 		if err != nil || n < 0 || n >= len(l.kept) {
 			return // compose-go cut the text in two; it is not a value any more
 		}
-		reference(l.kept[n])
+		reference(&l.kept[n])
 		s = after
 	}
 }
@@ -70,7 +73,7 @@ func (l *loader) references(s string, text func(string), reference func(variable
 // expand returns s with what the variables are now.
 func (l *loader) expand(s string) string {
 	var b strings.Builder
-	l.references(s, func(t string) { b.WriteString(t) }, func(v variable) { b.WriteString(v.now) })
+	l.references(s, func(t string) { b.WriteString(t) }, func(v *variable) { b.WriteString(v.now) })
 	return b.String()
 }
 
@@ -151,7 +154,7 @@ const maxNesting = 32
 // substitute replaces the variables of s by their values, as Compose does.
 func (l *loader) substitute(s string, at place, sc *scope, depth int) (string, error) {
 	return eachExpression(s, at, func(e expression) (string, error) {
-		l.replaced = note(l.replaced, e.name, at)
+		l.replaced.note(e.name, at)
 		return l.valueOf(e, at, sc, depth)
 	})
 }
@@ -231,9 +234,12 @@ func (l *loader) interpolate(s string, at place, path []string, sc *scope) (stri
 	}
 	return eachExpression(s, at, func(e expression) (string, error) {
 		if v, ok := l.reference(e, sc); ok && (!words(path) || isWord(v)) {
+			if path[2] == "image" {
+				return l.keep(v), nil // imageURI says what is to say
+			}
 			return l.keepAt(v, at), nil
 		}
-		l.replaced = note(l.replaced, e.name, at)
+		l.replaced.note(e.name, at)
 		return l.valueOf(e, at, sc, 0)
 	})
 }
@@ -301,9 +307,9 @@ func (l *loader) reference(e expression, sc *scope) (variable, bool) {
 // keepAt keeps a variable, and notes what has to be said about it.
 func (l *loader) keepAt(v variable, at place) string {
 	if _, inFile := l.env[v.name]; inFile {
-		l.needed = note(l.needed, v.name, at)
-	} else if v.optional && v.fallback == "" {
-		l.blank = note(l.blank, v.name, at)
+		l.needed.note(v.name, at)
+	} else if v.blank() {
+		l.blank.note(v.name, at)
 	}
 	return l.keep(v)
 }
@@ -345,13 +351,20 @@ type mention struct {
 	at   place
 }
 
-func note(list []mention, name string, at place) []mention {
-	for _, m := range list {
-		if m.name == name {
-			return list
-		}
+// mentions are variables, each once.
+type mentions struct {
+	list []mention
+	seen map[string]bool
+}
+
+func (m *mentions) note(name string, at place) {
+	if m.seen == nil {
+		m.seen = map[string]bool{}
 	}
-	return append(list, mention{name, at})
+	if !m.seen[name] {
+		m.seen[name] = true
+		m.list = append(m.list, mention{name, at})
+	}
 }
 
 func isIndex(key string) bool { return strings.HasPrefix(key, "#") }

@@ -21,7 +21,14 @@ func (l *loader) quote(s, lead string) string {
 		return text
 	}
 	var b strings.Builder
-	l.references(s, func(text string) { b.WriteString(escape(text)) }, func(v variable) { b.WriteString(v.reference(escape(v.fallback))) })
+	l.references(s, func(text string) { b.WriteString(escape(text)) }, func(v *variable) {
+		// $ in front of ${ would make it text.
+		if before := b.String(); strings.HasSuffix(before, "$") {
+			b.Reset()
+			b.WriteString(strings.TrimSuffix(before, "$") + `\$`)
+		}
+		b.WriteString(v.reference(escape(v.fallback)))
+	})
 	return `"` + b.String() + `"`
 }
 
@@ -70,8 +77,8 @@ func (l *loader) raw(s, lead string) (string, bool) {
 	l.references(s, func(text string) {
 		ok = ok && plain(text, "\n\t")
 		b.WriteString(strings.ReplaceAll(text, "${", "$${"))
-	}, func(v variable) {
-		ok = ok && plain(v.fallback, "")
+	}, func(v *variable) {
+		ok = ok && plain(v.fallback, "") && !strings.HasSuffix(b.String(), "$")
 		b.WriteString(v.reference(v.fallback))
 	})
 	body := b.String()

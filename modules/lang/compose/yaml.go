@@ -22,17 +22,13 @@ const (
 // place of everything.
 type model struct {
 	dict   map[string]any
-	names  []string         // the services, in the order of the files
-	places map[string]place // by path: services/web/ports, services/web/ports/#0
-	counts map[string]int   // of lists, by path
-	resets [][]string       // what !reset and !override take away from earlier files
+	places places
+	resets [][]string // what !reset and !override take away from earlier files
 }
 
 func newModel() *model {
-	return &model{dict: map[string]any{}, places: map[string]place{}, counts: map[string]int{}}
+	return &model{dict: map[string]any{}, places: places{}}
 }
-
-func pathOf(keys ...string) string { return strings.Join(keys, "/") }
 
 // section returns a top-level mapping, or nil.
 func (m *model) section(name string) map[string]any {
@@ -43,8 +39,8 @@ func (m *model) section(name string) map[string]any {
 // place returns where something stands, or what it is in.
 func (m *model) place(keys ...string) place {
 	for n := len(keys); n > 0; n-- {
-		if p, ok := m.places[pathOf(keys[:n]...)]; ok {
-			return p
+		if s, ok := m.places.get(keys[:n]...); ok {
+			return s.place
 		}
 	}
 	return place{}
@@ -94,7 +90,7 @@ type document struct {
 	open  map[*yaml.Node]bool // that are being read: an alias to one of them is a cycle
 }
 
-func (d *document) at(n *yaml.Node) place { return place{d.file, n.Line} }
+func (d *document) at(n *yaml.Node) place { return place{d.file, n.Line, n.Column} }
 
 func (d *document) read(n *yaml.Node) error {
 	if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
@@ -169,11 +165,11 @@ func (d *document) sequence(n *yaml.Node, path []string) (any, error) {
 	list := make([]any, 0, len(n.Content))
 	for i, item := range n.Content {
 		at := append(path[:len(path):len(path)], index(i))
-		d.model.places[pathOf(at...)] = d.at(item)
+		d.model.places.set(d.at(item), at...)
 		if item.Kind == yaml.ScalarNode {
 			// Compose merges such lists like mappings: by NAME of NAME=value.
 			name, _, _ := strings.Cut(item.Value, "=")
-			d.model.places[pathOf(append(path[:len(path):len(path)], name)...)] = d.at(item)
+			d.model.places.set(d.at(item), append(path[:len(path):len(path)], name)...)
 		}
 		v, ok, err := d.value(item, at)
 		if err != nil {
@@ -183,7 +179,7 @@ func (d *document) sequence(n *yaml.Node, path []string) (any, error) {
 			list = append(list, v)
 		}
 	}
-	d.model.counts[pathOf(path...)] = len(n.Content)
+	d.model.places.setLength(len(n.Content), path...)
 	return list, nil
 }
 
@@ -209,16 +205,13 @@ func (d *document) mapping(dict map[string]any, n *yaml.Node, path []string, mer
 			continue
 		}
 		at := append(path[:len(path):len(path)], key.Value)
-		d.model.places[pathOf(at...)] = d.at(key)
+		d.model.places.set(d.at(key), at...)
 		v, ok, err := d.value(item, at)
 		if err != nil {
 			return err
 		}
 		if ok {
 			dict[key.Value] = v
-		}
-		if len(at) == 2 && at[0] == "services" {
-			d.model.names = append(d.model.names, key.Value)
 		}
 	}
 	for _, m := range merges {
