@@ -307,17 +307,17 @@ func (t table) walk(value any, path string, keys []string, visit func(found)) {
 	default:
 		for _, key := range sorted(dict) {
 			next := key
-			if star := join2(path, "*"); t.parents[star] || t.rows[star] != nil {
+			if star := dotted(path, "*"); t.parents[star] || t.rows[star] != nil {
 				next = "*"
 			}
 			if !strings.HasPrefix(key, "x-") || next == "*" {
-				t.walk(dict[key], join2(path, next), append(keys[:len(keys):len(keys)], key), visit)
+				t.walk(dict[key], dotted(path, next), append(keys[:len(keys):len(keys)], key), visit)
 			}
 		}
 	}
 }
 
-func join2(path, key string) string {
+func dotted(path, key string) string {
 	if path == "" {
 		return key
 	}

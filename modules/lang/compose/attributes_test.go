@@ -13,7 +13,6 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/stretchr/testify/require"
-	"go.yaml.in/yaml/v4"
 )
 
 // attributesOf lists what a type of compose-go holds, as paths of the table.
@@ -22,7 +21,7 @@ func attributesOf(t reflect.Type, path string) []string {
 		t = t.Elem()
 	}
 	if t.Kind() == reflect.Map && (t.Elem().Kind() == reflect.Struct || t.Elem().Kind() == reflect.Pointer && t.Elem().Elem().Kind() == reflect.Struct) {
-		return attributesOf(t.Elem(), join2(path, "*"))
+		return attributesOf(t.Elem(), dotted(path, "*"))
 	}
 	if t.Kind() != reflect.Struct {
 		return []string{path}
@@ -36,9 +35,9 @@ func attributesOf(t reflect.Type, path string) []string {
 			all = append(all, attributesOf(field.Type, path)...)
 		case name == "-" || field.Name == "Extensions" || !field.IsExported():
 		case name == "":
-			all = append(all, attributesOf(field.Type, join2(path, strings.ToLower(field.Name)))...)
+			all = append(all, attributesOf(field.Type, dotted(path, strings.ToLower(field.Name)))...)
 		default:
-			all = append(all, attributesOf(field.Type, join2(path, name))...)
+			all = append(all, attributesOf(field.Type, dotted(path, name))...)
 		}
 	}
 	return all
@@ -106,39 +105,28 @@ func TestGoldensHaveAll(t *testing.T) {
 	}
 }
 
+// see marks the rows of what a file has.
 func see(t *testing.T, service, project table, text string, seen map[*Attribute]bool) {
 	t.Helper()
-	documents := yaml.NewDecoder(strings.NewReader(text))
-	for {
-		var raw map[string]any
-		if documents.Decode(&raw) != nil {
-			return
+	l := newLoader(t.Context(), "compose.yaml", Options{ReadFile: func(string) ([]byte, error) { return []byte(text), nil }})
+	documents, err := l.parse("compose.yaml", &scope{})
+	require.NoError(t, err)
+	for _, m := range documents {
+		// Before the long forms are made, in which these are not any more.
+		if m.dict["include"] != nil {
+			seen[project.rows["include"]] = true
 		}
-		l := newLoader(t.Context(), "compose.yaml", Options{ReadFile: func(string) ([]byte, error) { return []byte(text), nil }})
-		all, err := l.parse("compose.yaml", &scope{})
-		require.NoError(t, err)
-		for _, m := range all {
-			for key := range m.dict {
-				if row := project.rows[key]; row != nil {
-					seen[row] = true
-				}
+		for _, attributes := range m.section("services") {
+			dict, _ := attributes.(map[string]any)
+			if long, ok := dict["extends"].(map[string]any); ok {
+				seen[service.rows["extends.file"]] = seen[service.rows["extends.file"]] || long["file"] != nil
 			}
-			for _, attributes := range m.section("services") {
-				dict, _ := attributes.(map[string]any)
-				if dict["extends"] != nil {
-					seen[service.rows["extends.service"]] = true
-					if long, ok := dict["extends"].(map[string]any); ok && long["file"] != nil {
-						seen[service.rows["extends.file"]] = true
-					}
-				}
-			}
-			require.NoError(t, m.canonical())
-			for _, attributes := range m.section("services") {
-				service.walk(attributes, "", nil, func(f found) { seen[f.row] = true })
-			}
-			project.walk(m.dict, "", nil, func(f found) { seen[f.row] = true })
 		}
-		return
+		require.NoError(t, m.canonical())
+		for _, attributes := range m.section("services") {
+			service.walk(attributes, "", nil, func(f found) { seen[f.row] = true })
+		}
+		project.walk(m.dict, "", nil, func(f found) { seen[f.row] = true })
 	}
 }
 
@@ -148,10 +136,11 @@ func TestPage(t *testing.T) {
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	page := text
+	service, project := Attributes()
 	for _, part := range []struct {
 		name string
 		rows []Attribute
-	}{{"services", serviceAttributes}, {"project", projectAttributes}} {
+	}{{"services", service}, {"project", project}} {
 		start, end := []byte("<!-- table: "+part.name+" -->\n"), []byte("<!-- end -->")
 		before, rest, found := bytes.Cut(page, start)
 		require.True(t, found, part.name)

@@ -167,7 +167,7 @@ func Convert(ctx context.Context, files []string, opts Options) (*Result, error)
 	if err := l.readEnvironment(); err != nil {
 		return nil, err
 	}
-	m, err := l.load(files, ".", &scope{}, nil)
+	m, err := l.load(files, ".", ".", &scope{}, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -198,6 +198,46 @@ func FuzzConvert(f *testing.F) {
 	})
 }
 
+// TestHostileNames: no name can end what it stands in and start something of
+// its own.
+func TestHostileNames(t *testing.T) {
+	for _, name := range []string{`x\nCOMPONENT evil { image = \"image://e\" }\n`, `x\" }\nCOMPONENT evil { image = \"image://e`, `x */ evil`, `${env.EVIL}`, `x\u202e`, `x\r\nEXPOSE 1 TO x`, "x y", "..", "/", ":", "-", "é"} {
+		file := strings.NewReplacer("KEY", name, "NAME", strings.ReplaceAll(name, "$", "$$")).Replace(`
+services:
+  "KEY":
+    image: a
+    networks: { "KEY": }
+    volumes: [{ type: volume, source: "NAME", target: /v }, { type: bind, source: "./NAME", target: "/b" }]
+    environment: { "KEY": "NAME" }
+    labels: { "KEY": "NAME" }
+    configs: [{ source: "NAME", target: "/etc/NAME" }]
+    secrets: [{ source: "NAME", target: "NAME" }, { source: file, target: "NAME2" }]
+    command: ["NAME"]
+    tmpfs: ["/NAME"]
+    hostname: "NAME"
+    ulimits: { "KEY": 1 }
+    security_opt: ["seccomp:NAME"]
+    devices: ["/dev/NAME"]
+    depends_on: { other: { condition: service_started } }
+    logging: { driver: "NAME" }
+  other: { image: b, networks: { "KEY": } }
+networks: { "KEY": { driver: "NAME" } }
+volumes: { "KEY": { labels: { a: b } } }
+configs: { "KEY": { content: "NAME" } }
+secrets: { "KEY": { environment: X }, file: { file: "NAME" } }
+`)
+		result, err := Convert(context.Background(), []string{"compose.yaml"}, optionsOf(map[string]string{"compose.yaml": file}).Options)
+		require.NoError(t, err, name)
+		st := load(t, result.Source, nil, Options{LookupEnv: func(string) (string, bool) { return "", false }})
+		require.Len(t, st.Components, 2, name)
+		require.Nil(t, st.Component("evil"))
+		require.Empty(t, st.Exposures)
+		for _, r := range result.Remarks {
+			require.NotContains(t, r.String(), "\n")
+		}
+	}
+}
+
 func archiveFiles(tb testing.TB, name string) map[string]string {
 	tb.Helper()
 	archive, err := txtar.ParseFile(name)

@@ -47,7 +47,11 @@ type component struct {
 }
 
 func newConverter(l *loader, m *model) *converter {
-	return &converter{loader: l, model: m, byService: map[string]*component{}, byHost: map[string][]exposure{}, known: map[edge]bool{}, volumeName: names{}, secretName: names{}, attributes: newTable(serviceAttributes)}
+	return &converter{
+		loader: l, model: m, attributes: newTable(serviceAttributes),
+		byService: map[string]*component{}, byHost: map[string][]exposure{}, known: map[edge]bool{},
+		volumeName: names{}, secretName: names{},
+	}
 }
 
 func (c *converter) run() error {

@@ -14,7 +14,7 @@ import (
 type base struct {
 	model *model
 	file  string
-	dir   string // the folder that its extends.file belongs to
+	dir   string // the folder that extends.file belongs to, seen from the project's
 	name  string
 }
 
@@ -95,16 +95,16 @@ func (l *loader) parent(b base, extends any, at place, sc *scope) (base, error) 
 		if remote(name) {
 			return base{}, at.errorf("%s is not on this machine: fetch it and extend the copy", name)
 		}
-		return l.readBase(join(b.dir, name), parent.name, sc)
+		return l.readBase(b.dir, name, parent.name, sc)
 	}
 	return base{}, at.errorf("extends is the name of a service, or a service and a file")
 }
 
 // readBase reads a file for the sake of one service. Neither what it includes
 // nor its other parts count.
-func (l *loader) readBase(name, service string, sc *scope) (base, error) {
-	file := l.path(name)
-	known := fmt.Sprintf("%s %p", file, sc)
+func (l *loader) readBase(dir, name, service string, sc *scope) (base, error) {
+	file := l.path(join(dir, name))
+	known := fmt.Sprintf("%q %q %p", dir, file, sc)
 	if b, ok := l.bases[known]; ok {
 		b.name = service
 		return b, nil
@@ -123,8 +123,8 @@ func (l *loader) readBase(name, service string, sc *scope) (base, error) {
 	if err := l.resolvePaths(m, filepath.ToSlash(filepath.Dir(name))); err != nil {
 		return base{}, err
 	}
-	// Its own extends.file is relative to the project now.
-	b := base{model: m, file: file, dir: ".", name: service}
+	// Its own extends.file is relative to the same folder now.
+	b := base{model: m, file: file, dir: dir, name: service}
 	l.bases[known] = b
 	return b, nil
 }

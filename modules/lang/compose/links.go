@@ -3,6 +3,8 @@ package compose
 import (
 	"slices"
 	"strings"
+
+	"github.com/containust/containust/modules/lang/diag"
 )
 
 // mesh is a CONNECT between members of one network.
@@ -86,7 +88,7 @@ func (c *converter) connections() string {
 			b.WriteByte('\n')
 			b.WriteString(comment("Everyone in a network of Compose may talk to everyone else in it. Here links are the firewall: remove what nobody uses. NOWAIT is a link without order. It gives variables such as NAME_HOST and NAME_PORT too.", ""))
 		}
-		b.WriteString("CONNECT " + strings.Join(m.from, ", ") + " -> " + strings.Join(m.to, ", ") + " NOWAIT // network " + m.network + "\n")
+		b.WriteString("CONNECT " + strings.Join(m.from, ", ") + " -> " + strings.Join(m.to, ", ") + " NOWAIT // network " + diag.Escape(m.network) + "\n")
 	}
 	return b.String()
 }

@@ -9,14 +9,12 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
 	"github.com/compose-spec/compose-go/v2/override"
 	"github.com/compose-spec/compose-go/v2/paths"
 	"github.com/compose-spec/compose-go/v2/transform"
-	"github.com/compose-spec/compose-go/v2/tree"
 	"github.com/compose-spec/compose-go/v2/validation"
 )
 
@@ -152,9 +150,10 @@ func guard(run func() error) (err error) {
 }
 
 // load reads files, the later ones over the earlier ones, with what they
-// include and extend. dir is the folder that relative paths belong to, and
-// chain the files that led here.
-func (l *loader) load(files []string, dir string, sc *scope, chain []string) (*model, error) {
+// include and extend. dir is the folder that relative paths belong to, seen
+// from the project's, relative the same folder seen from where it is included,
+// and chain the files that led here.
+func (l *loader) load(files []string, dir, relative string, sc *scope, chain []string) (*model, error) {
 	out := newModel()
 	for _, file := range files {
 		documents, err := l.parse(file, sc)
@@ -174,7 +173,7 @@ func (l *loader) load(files []string, dir string, sc *scope, chain []string) (*m
 			}
 		}
 	}
-	if err := l.finish(out, dir); err != nil {
+	if err := l.finish(out, relative); err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -198,13 +197,14 @@ func (m *model) add(other *model, file string) error {
 
 // canonical brings the short forms to the long ones.
 func (m *model) canonical() error {
-	for name, entries := range m.dict {
-		if _, named := entries.(map[string]any); slices.Contains(sections, name) && entries != nil && !named {
+	for _, name := range sections {
+		if _, named := m.dict[name].(map[string]any); m.dict[name] != nil && !named {
 			return m.place(name).errorf("%s is a mapping of names", name)
 		}
 	}
-	for name, service := range m.section("services") {
-		attributes, ok := service.(map[string]any)
+	services := m.section("services")
+	for _, name := range sorted(services) {
+		attributes, ok := services[name].(map[string]any)
 		if !ok {
 			return m.place("services", name).errorf("the service %q is a mapping of attributes", name)
 		}
@@ -232,7 +232,8 @@ func (m *model) canonical() error {
 func (m *model) each(change func(map[string]any) (map[string]any, error)) error {
 	for _, section := range sections {
 		named := m.section(section)
-		for name, entry := range named {
+		for _, name := range sorted(named) {
+			entry := named[name]
 			attributes, ok := entry.(map[string]any)
 			if section != "services" || !ok {
 				whole, err := m.one(plainExternal(entry), change, section, name)
@@ -242,8 +243,8 @@ func (m *model) each(change func(map[string]any) (map[string]any, error)) error 
 				named[name] = whole
 				continue
 			}
-			for attribute, value := range attributes {
-				long, err := m.one(value, change, section, name, attribute)
+			for _, attribute := range sorted(attributes) {
+				long, err := m.one(attributes[attribute], change, section, name, attribute)
 				if err != nil {
 					return err
 				}
@@ -291,8 +292,8 @@ func plainExternal(entry any) any {
 	return resource
 }
 
-// finish fills in what is left out, and makes relative paths relative to the
-// project's folder; those of the model belong to dir.
+// finish fills in what is left out, and makes relative paths, which belong to
+// dir, relative to what dir is relative to.
 func (l *loader) finish(m *model, dir string) error {
 	err := m.each(func(dict map[string]any) (map[string]any, error) {
 		dict, err := transform.SetDefaultValues(dict)
@@ -355,173 +356,3 @@ func removeAll(dict map[string]any, all [][]string) {
 
 // sections are the parts of a Compose file that hold named things.
 var sections = []string{"services", "jobs", "networks", "volumes", "secrets", "configs", "models"}
-
-// addIncluded loads what a file includes and adds it to the file's model.
-func (l *loader) addIncluded(m *model, file, dir string, sc *scope, chain []string) error {
-	entries, ok := m.dict["include"]
-	delete(m.dict, "include")
-	if !ok || entries == nil {
-		return nil
-	}
-	list, ok := entries.([]any)
-	if !ok {
-		return m.place("include").errorf("include is a list of files")
-	}
-	for i, entry := range list {
-		at := m.place("include", index(i))
-		inc, err := readInclude(entry, at)
-		if err != nil {
-			return err
-		}
-		included, err := l.loadIncluded(inc, at, dir, sc, chain)
-		if err != nil {
-			return err
-		}
-		if err := m.importAll(included, file); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// include is one entry of include.
-type include struct {
-	files    []string
-	dir      string
-	envFiles []string
-}
-
-func readInclude(entry any, at place) (include, error) {
-	long, ok := entry.(map[string]any)
-	if !ok {
-		long = map[string]any{"path": entry}
-	}
-	var inc include
-	for key, value := range long {
-		texts, ok := textList(value)
-		switch {
-		case !ok:
-			return inc, at.errorf("include.%s is a path or a list of paths", key)
-		case key == "path":
-			inc.files = texts
-		case key == "env_file":
-			inc.envFiles = texts
-		case key == "project_directory" && len(texts) == 1:
-			inc.dir = texts[0]
-		case !strings.HasPrefix(key, "x-"):
-			return inc, at.errorf("include has no %q", key)
-		}
-	}
-	if len(inc.files) == 0 {
-		return inc, at.errorf("an include without a path")
-	}
-	for _, name := range inc.files {
-		if remote(name) {
-			return inc, at.errorf("%s is not on this machine: fetch it and include the copy", name)
-		}
-	}
-	return inc, nil
-}
-
-// remote tells whether a path names something of another machine.
-func remote(name string) bool {
-	return strings.Contains(name, "://") || strings.HasPrefix(name, "git@") || strings.HasPrefix(name, "oci:")
-}
-
-func textList(value any) ([]string, bool) {
-	switch v := value.(type) {
-	case nil:
-		return nil, true
-	case string:
-		return []string{v}, true
-	case []any:
-		list := make([]string, 0, len(v))
-		for _, item := range v {
-			text, ok := item.(string)
-			if !ok {
-				return nil, false
-			}
-			list = append(list, text)
-		}
-		return list, true
-	}
-	return nil, false
-}
-
-func (l *loader) loadIncluded(inc include, at place, dir string, sc *scope, chain []string) (*model, error) {
-	var files []string
-	for _, name := range inc.files {
-		file := l.path(join(dir, name))
-		if slices.Contains(chain, file) {
-			return nil, at.errorf("files include each other: %s", strings.Join(append(chain, file), " → "))
-		}
-		files = append(files, file)
-	}
-	folder := join(dir, filepath.ToSlash(filepath.Dir(inc.files[0])))
-	if inc.dir != "" {
-		folder = join(dir, inc.dir)
-	}
-	var envFiles []string
-	if inc.envFiles == nil {
-		if beside := l.path(join(folder, dotenv.DotEnv)); folder != dir && l.opts.Exists(beside) {
-			envFiles = []string{beside}
-		}
-	}
-	for _, name := range inc.envFiles {
-		if name != os.DevNull {
-			envFiles = append(envFiles, l.path(join(dir, name)))
-		}
-	}
-	inner := &scope{own: map[string]string{}}
-	for _, file := range envFiles {
-		if err := l.variables(file, "", inner.own, func(name string) (string, bool) { return l.lookup(sc, name) }); err != nil {
-			return nil, err
-		}
-	}
-	for name, value := range sc.own {
-		inner.own[name] = value
-	}
-	return l.load(files, folder, inner, chain)
-}
-
-// join is path.Join that leaves an absolute second path alone.
-func join(dir, name string) string {
-	if filepath.IsAbs(name) {
-		return name
-	}
-	return filepath.ToSlash(filepath.Join(dir, name))
-}
-
-// importAll adds what was included. What the file itself says stands over it.
-func (m *model) importAll(included *model, file string) error {
-	for _, section := range sections {
-		theirs := included.section(section)
-		if theirs == nil {
-			continue
-		}
-		if m.dict[section] == nil {
-			m.dict[section] = map[string]any{}
-		}
-		ours, ok := m.dict[section].(map[string]any)
-		if !ok {
-			return m.place(section).errorf("%s is a mapping of names", section)
-		}
-		for name, value := range theirs {
-			own, both := ours[name]
-			if !both {
-				ours[name] = value
-				continue
-			}
-			err := guard(func() error {
-				merged, err := override.MergeYaml(value, own, tree.NewPath(section, name))
-				ours[name] = merged
-				return err
-			})
-			if err != nil {
-				return m.place(section, name).errorf("%s.%s is also in what %s includes: %w", section, name, file, err)
-			}
-		}
-	}
-	m.places.add(included.places, true)
-	return nil
-}

@@ -40,7 +40,7 @@ func (c *converter) mountAll(s *component) error {
 		s.setList(c, "volumes", s.volumes)
 	}
 	if s.files != nil {
-		s.set("files", mapping(s.files, tab))
+		s.set("files", mapping(s.files))
 	}
 	if s.secrets != nil {
 		s.setList(c, "secrets", s.secrets)

@@ -299,6 +299,8 @@ func (c *converter) publishPort(s *component, p types.ServicePortConfig, port sc
 		c.lose(s, "ports", at, "Docker chooses the host port of %d, ctst does not: it is %d", port.Number, port.Number)
 	case !ok:
 		return at.errorf("services.%s.ports: %q is not a port", s.Name, c.expand(p.Published))
+	case last == first && !refers(p.Published):
+		e.host = strconv.Itoa(first) // without leading zeros
 	case last > first:
 		e.host = strconv.Itoa(first)
 		c.lose(s, "ports", at, "Docker chooses the host port of %d out of %s, ctst does not: it is %d", port.Number, p.Published, first)

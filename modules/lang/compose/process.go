@@ -172,7 +172,7 @@ func (c *converter) environment(s *component) error {
 		entries = append(entries, entry{name, c.quote(values[name], tab+tab)})
 	}
 	if entries != nil {
-		s.set("env", mapping(entries, tab))
+		s.set("env", mapping(entries))
 	}
 	return nil
 }
@@ -223,7 +223,7 @@ func (c *converter) labels(s *component) error {
 		entries = append(entries, entry{name, c.quote(values[name], tab+tab)})
 	}
 	if entries != nil {
-		s.set("labels", mapping(entries, tab))
+		s.set("labels", mapping(entries))
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func (c *converter) resources(s *component) {
 		ulimits = append(ulimits, entry{name, text})
 	}
 	if ulimits != nil {
-		s.set("ulimits", mapping(ulimits, tab))
+		s.set("ulimits", mapping(ulimits))
 	}
 }
 
@@ -124,7 +124,7 @@ func (c *converter) io(s *component) {
 		entries = slices.Insert(entries, 0, entry{"device", c.quote(device, tab)})
 	}
 	if entries != nil {
-		s.set("io", mapping(entries, tab))
+		s.set("io", mapping(entries))
 	}
 }
 
@@ -170,7 +170,7 @@ func (c *converter) health(s *component) error {
 	if h.Retries != nil && *h.Retries > 0 {
 		entries = append(entries, entry{"retries", strconv.FormatUint(min(*h.Retries, math.MaxInt32), 10)})
 	}
-	s.set("healthcheck", mapping(entries, tab))
+	s.set("healthcheck", mapping(entries))
 	return nil
 }
 

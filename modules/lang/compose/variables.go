@@ -332,7 +332,7 @@ func (l *loader) publish(s string, at place, sc *scope) (map[string]any, bool) {
 		return nil, false
 	}
 	v, ok := l.reference(e, sc)
-	if n, err := strconv.ParseUint(v.now, 10, 16); !ok || err != nil || n == 0 {
+	if n, err := strconv.ParseUint(v.now, 10, 16); !ok || err != nil || n == 0 || v.now[0] == '0' {
 		return nil, false
 	}
 	long := map[string]any{"target": int(port), "published": l.keepAt(v, at)}

@@ -125,12 +125,9 @@ func (l *loader) list(items []string, lead string, used int) string {
 // entry is a key with its value as it is written.
 type entry struct{ key, value string }
 
-// mapping writes a map, one entry a line.
-func mapping(entries []entry, lead string) string {
-	if len(entries) == 0 {
-		return "{}"
-	}
-	return "{\n" + lines(entries, nil, lead+tab) + lead + "}"
+// mapping writes the map of a property, one entry a line.
+func mapping(entries []entry) string {
+	return "{\n" + lines(entries, nil, tab+tab) + tab + "}"
 }
 
 // inline writes a map on one line.
