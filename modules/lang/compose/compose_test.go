@@ -251,6 +251,7 @@ func checkSource(t *testing.T, result *Result) {
 		ReadFile:     func(string) ([]byte, error) { return result.Source, nil },
 		LookupSecret: func(string) (string, error) { return "secret", nil },
 	})
+	require.NotContains(t, string(result.Source), `\u{e000}`, "a variable stands where none can")
 	for _, d := range found {
 		require.Equal(t, diag.VariableUnset, d.Code, "%v\n%s", d, result.Source)
 	}
@@ -262,7 +263,7 @@ func TestStrangeValues(t *testing.T) {
 	values := []string{
 		"null", "true", "false", "0", "1", "-1", "1.5", "1e99", "99999999999999999999", `""`, "x", `"a b"`, `"a\nb\n\nc\n"`, `"\""`, `"\\"`, "[]", "[1]", "[null]", "[x]", "[x, x]", `["a:b:c"]`,
 		"[[x]]", "[{}]", "[{ a: b }]", "{}", "{ a: 1 }", "{ a: null }", "{ a: [x] }", "{ a: { b: c } }", `"${X:-1}"`, `["${X:-1}"]`, `"${X}"`, `["${X}"]`, `"$$"`, "/", `"/a"`, `["/a:/"]`, `["a:/b:ro"]`,
-		`"a:b"`, `":"`, `"::"`, `"1-3/udp"`, `"65536"`, `["0:0"]`, `["1:2:3:4"]`, `"4s"`, `"-4s"`, `"10m"`, "!!binary aGk=", "2020-01-01", `"${X:-}"`, `"\u202e\x01"`, `{ "a b": c }`, `["A=${X:-1}", "${X}=1"]`,
+		`"a:b"`, `":"`, `"::"`, `"1-3/udp"`, `"65536"`, `["0:0"]`, `["1:2:3:4"]`, `"4s"`, `"-4s"`, `"10m"`, "!!binary aGk=", "2020-01-01", `"${X:-}"`, `"\u202e\x01"`, `{ "a b": c }`, `["A=${X:-1}", "${X}=1", "${X}"]`, `["a=${X}", "${Y:-b}"]`,
 		"{ soft: x }", "{ hard: 5, soft: 10 }", "[{ target: 1 }]", "[{ target: x, source: y, type: bind }]", "[{ type: volume, source: v, target: /x }]", "[{ source: s }]", "[{ path: x, rate: y }]",
 	}
 	all := map[string]bool{}

@@ -259,7 +259,8 @@ func keepable(path []string, s string) bool {
 		return len(path) > 3 && path[3] == "test"
 	case "environment", "labels":
 		// An entry of a list is NAME=value, and names are never references.
-		return len(path) == 4 && !(isIndex(path[3]) && strings.IndexByte(s, '$') < strings.IndexByte(s, '='))
+		name, _, isPair := strings.Cut(s, "=")
+		return len(path) == 4 && (!isIndex(path[3]) || isPair && !strings.ContainsRune(name, '$'))
 	}
 	return false
 }
