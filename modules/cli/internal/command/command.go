@@ -98,7 +98,7 @@ the folder, else that of the nearest parent that has a .containust folder.`,
 			root.AddCommand(c)
 		}
 	}
-	add(deploy, newRun(a), newPlan(a), newBuild(a), newValidate(a), newFmt(a), newGraph(a), newSchema(a))
+	add(deploy, newRun(a), newPlan(a), newBuild(a), newValidate(a), newFmt(a), newConvert(a), newGraph(a), newSchema(a))
 	add(look, newPs(a), newLogs(a), newExec(a), newStop(a), newRm(a))
 	add(machine, newImages(a), newDoctor(a), newLSP(a), newVersion(a), newCompletion(a))
 	root.AddCommand(newGuard(), newSupervise())
@@ -113,8 +113,12 @@ the folder, else that of the nearest parent that has a .containust folder.`,
 }
 
 // fileFlag gives a command the flag -f FILE, and --file alone where -f means
-// something else. It cannot be one persistent flag for that reason.
+// something else. It cannot be one persistent flag for that reason. A command
+// that takes other files has a flag of its own.
 func (a *app) fileFlag(cmd *cobra.Command) {
+	if cmd.Flags().Lookup("file") != nil {
+		return
+	}
 	short := "f"
 	if cmd.Flags().ShorthandLookup(short) != nil {
 		short = ""
