@@ -175,5 +175,5 @@ func Convert(ctx context.Context, files []string, opts Options) (*Result, error)
 	if err := c.run(); err != nil {
 		return nil, err
 	}
-	return c.result(files), nil
+	return c.result(files)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"github.com/containust/containust/modules/lang/format"
 	"github.com/containust/containust/modules/lang/schema"
 )
 
@@ -223,7 +224,7 @@ func attributeName(keys []string) string {
 }
 
 // result writes the source and orders the remarks.
-func (c *converter) result(files []string) *Result {
+func (c *converter) result(files []string) (*Result, error) {
 	slices.SortStableFunc(c.remarks, func(a, b Remark) int {
 		return c.order(place{file: a.File, line: a.Line}, place{file: b.File, line: b.Line})
 	})
@@ -244,7 +245,11 @@ func (c *converter) result(files []string) *Result {
 	}
 	b.WriteString(c.connections())
 	b.WriteString(c.exposures())
-	return &Result{Source: []byte(b.String()), Services: len(c.all), Remarks: c.remarks}
+	source, found := format.Source("converted.ctst", []byte(b.String()))
+	if err := found.Err(); err != nil {
+		return nil, fmt.Errorf("format the converted file: %w", err)
+	}
+	return &Result{Source: source, Services: len(c.all), Remarks: c.remarks}, nil
 }
 
 // variableRemarks tells what became of the variables.

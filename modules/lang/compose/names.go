@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/containust/containust/modules/lang/token"
+	"github.com/containust/containust/modules/lang/schema"
 )
 
 // names gives each thing a name that no other one has.
@@ -29,15 +29,10 @@ func foldName(s string) string { return strings.ReplaceAll(strings.ToLower(s), "
 
 func sameName(s string) string { return s }
 
-// reserved are the names that the language keeps for itself.
-var reserved = map[string]bool{
-	"env": true, "secret": true, "param": true, "let": true, "self": true, "localhost": true, "true": true, "false": true,
-}
-
 // componentName returns the name of a service as an identifier of .ctst.
 func componentName(service string) string {
 	name := identifier(service)
-	if reserved[name] || token.Lookup(name) != token.Ident {
+	if schema.IsReserved(name) {
 		name += "-service"
 	}
 	return name

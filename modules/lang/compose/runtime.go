@@ -43,7 +43,7 @@ func (c *converter) resources(s *component) {
 			text = fmt.Sprintf("%d:%d", u.Soft, u.Hard)
 		}
 		at := c.model.place("services", s.Name, "ulimits", name)
-		if !slices.Contains(limitNames, name) {
+		if !slices.Contains(schema.Ulimits(), name) {
 			c.lose(s, "ulimits", at, "Linux has no limit %q", name)
 			continue
 		}
@@ -59,11 +59,6 @@ func (c *converter) resources(s *component) {
 	if ulimits != nil {
 		s.set("ulimits", mapping(ulimits))
 	}
-}
-
-// limitNames are the limits of getrlimit(2), without RLIMIT_.
-var limitNames = []string{
-	"as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack",
 }
 
 func (c *converter) cpu(s *component, limit float64) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -325,22 +326,14 @@ func (r *resolver) setIO(c *stack.Component, v outcome) {
 	}
 }
 
-var ulimitNames = []string{
-	"as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack",
-}
-
 func (r *resolver) setUlimits(c *stack.Component, v outcome) {
 	for _, e := range v.entries {
 		item := *e.lazy.done
 		if item.kind == unset {
 			continue
 		}
-		known := false
-		for _, name := range ulimitNames {
-			known = known || name == e.key.Name
-		}
-		if !known {
-			r.report(diag.UnknownKey, e.key.Range, fmt.Sprintf("%q is not a limit", e.key.Name), r.near(e.key.Name, ulimitNames), "The limits are "+strings.Join(ulimitNames, ", ")+".")
+		if !slices.Contains(schema.Ulimits(), e.key.Name) {
+			r.report(diag.UnknownKey, e.key.Range, fmt.Sprintf("%q is not a limit", e.key.Name), r.near(e.key.Name, schema.Ulimits()), "The limits are "+strings.Join(schema.Ulimits(), ", ")+".")
 			continue
 		}
 		u, _ := schema.ParseUlimit(item.text.Value)

@@ -268,6 +268,14 @@ func ParseRestart(s string) (Restart, *Problem) {
 	return Restart{}, bad
 }
 
+var ulimitNames = []string{
+	"as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack",
+}
+
+// Ulimits returns the names of limits, as ulimit(1) has them. The list must not
+// be changed.
+func Ulimits() []string { return ulimitNames }
+
 // Ulimit is a soft and a hard limit; -1 is unlimited.
 type Ulimit struct{ Soft, Hard int64 }
 
