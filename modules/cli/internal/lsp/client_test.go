@@ -83,7 +83,7 @@ func connect(t testing.TB, opts lsp.Options) *client {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { c.done <- lsp.Serve(ctx, fromClient, toClient, opts) }()
 	c.hang = func() { _ = toServer.Close() }
-	c.rpc = jrpc2.NewClient(channel.LSP(fromServer, toServer), &jrpc2.ClientOptions{OnNotify: c.notified})
+	c.rpc = jrpc2.NewClient(inOrder{channel.LSP(fromServer, toServer), c}, nil)
 	t.Cleanup(func() {
 		cancel()
 		_ = toServer.Close()
@@ -93,9 +93,28 @@ func connect(t testing.TB, opts lsp.Options) *client {
 	return c
 }
 
-func (c *client) notified(req *jrpc2.Request) {
+// inOrder shows a client what the server sends, in its order: jrpc2 handles each
+// message in a goroutine of its own.
+type inOrder struct {
+	channel.Channel
+	client *client
+}
+
+func (o inOrder) Recv() ([]byte, error) {
+	message, err := o.Channel.Recv()
+	if err == nil {
+		o.client.received(message)
+	}
+	return message, err
+}
+
+func (c *client) received(message []byte) {
+	var m struct {
+		Method string
+		Params json.RawMessage
+	}
 	var p publication
-	if req.Method() != "textDocument/publishDiagnostics" || req.UnmarshalParams(&p) != nil {
+	if json.Unmarshal(message, &m) != nil || m.Method != "textDocument/publishDiagnostics" || json.Unmarshal(m.Params, &p) != nil {
 		return
 	}
 	c.mu.Lock()
