@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -124,7 +123,7 @@ func (s *session) exitCode() int {
 func TestLanguageServer(t *testing.T) {
 	dir := t.TempDir()
 	ctst := filepath.Join(dir, exe("ctst"))
-	build(t, ctst, cliPackage, runtime.GOOS)
+	build(t, ctst, cliPackage)
 	path := filepath.ToSlash(filepath.Join(dir, "app.ctst"))
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +48,7 @@ EXPOSE "0.0.0.0:8443:8080" TO web
 	deployShop(t, dir)
 
 	ctst := filepath.Join(t.TempDir(), "ctst")
-	build(t, ctst, cliPackage, runtime.GOOS)
+	build(t, ctst, cliPackage)
 	cmd := exec.Command(ctst, "plan", "--json")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CONTAINUST_CACHE_DIR="+filepath.Join(dir, "cache"))

@@ -34,9 +34,9 @@ const (
 func TestScripts(t *testing.T) {
 	bin := t.TempDir()
 	ctst := filepath.Join(bin, exe("ctst"))
-	build(t, ctst, cliPackage, runtime.GOOS)
+	build(t, ctst, cliPackage)
 	app := filepath.Join(bin, "app")
-	build(t, app, appPackage, "linux")
+	build(t, app, appPackage, "GOOS=linux")
 
 	run := func(t *testing.T, pattern string) {
 		files, err := filepath.Glob(filepath.Join("testdata", "script", pattern))
@@ -64,10 +64,11 @@ func exe(name string) string {
 	return name
 }
 
-func build(t *testing.T, output, pkg, goos string) {
+// build builds a program without cgo, with more in its environment.
+func build(t *testing.T, output, pkg string, env ...string) {
 	t.Helper()
 	cmd := exec.Command("go", "build", "-o", output, pkg)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+goos)
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go build %s: %v\n%s", pkg, err, out)
 	}
