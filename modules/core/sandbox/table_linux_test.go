@@ -46,9 +46,15 @@ func TestTableGolden(t *testing.T) {
 			Stdout:       os.Stdin,
 		},
 	}
-	_, err := tab.launch(spec)
-	require.NoError(t, err)
+	require.NoError(t, tab.launch(spec))
 	golden(t, "launch", tab.String())
+
+	tab = &table{clonesDetached: true}
+	require.NoError(t, tab.launch(&Spec{
+		Root: os.Stdin, User: os.Stdout, Network: os.Stderr,
+		Command: Command{Args: []string{"/server"}},
+	}))
+	golden(t, "user", tab.String())
 
 	tab = &table{}
 	require.NoError(t, tab.exec(os.Stdout, &ExecSpec{Command: Command{Args: []string{"/bin/sh"}, AllowNewPrivileges: true}}))
@@ -100,7 +106,7 @@ func TestInterpreter(t *testing.T) {
 	run := func(fill func(*table)) error {
 		tab := &table{program: "/none"}
 		fill(tab)
-		p, err := tab.run(t.Context(), 0, nil, Options{})
+		p, err := tab.run(t.Context(), nil, Options{})
 		require.Nil(t, p, "the last step is no program")
 		require.Error(t, err)
 		return err
