@@ -99,7 +99,7 @@ func checkOverlay() Requirement {
 
 func checkNetwork(ctx context.Context) Requirement {
 	r := Requirement{Name: "network namespaces", Required: true, Found: "can be made", Mend: "see the error; in a container, start it with --privileged"}
-	e, err := network.None(ctx)
+	e, err := network.None(ctx, network.EndpointOptions{})
 	if err != nil {
 		r.Err = err
 		return r

@@ -111,7 +111,7 @@ func (n *projectNetwork) attach(ctx context.Context, cfg container.Config, all f
 	n.mu.Lock()
 	router, spec := n.router, n.endpoint(cfg)
 	n.mu.Unlock()
-	return router.Attach(ctx, spec)
+	return router.Attach(ctx, spec, network.EndpointOptions{})
 }
 
 func (n *projectNetwork) endpoint(cfg container.Config) network.EndpointSpec {

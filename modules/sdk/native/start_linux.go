@@ -286,7 +286,7 @@ func (l *launch) attachNetwork(ctx context.Context) (err error) {
 	case container.NetworkHost:
 		return nil
 	case container.NetworkNone:
-		l.endpoint, err = network.None(ctx)
+		l.endpoint, err = network.None(ctx, network.EndpointOptions{})
 	default:
 		l.endpoint, err = l.backend.net.attach(ctx, l.cfg, l.backend.configs)
 	}
