@@ -3,12 +3,16 @@ package overlay
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containust/containust/modules/core/idmap"
+	"github.com/containust/containust/modules/core/namespace"
 )
 
 // Mount makes the overlay and returns it as a detached mount, which the caller
@@ -23,12 +27,30 @@ func Mount(ctx context.Context, spec Spec) (*os.File, error) {
 	if (spec.Upper == "") != (spec.Work == "") {
 		return nil, &Error{Op: "fsconfig", Option: "workdir", Err: errors.New("upper and work folder go together")}
 	}
+	f, err := mountSomehow(ctx, spec, false)
+	var e *Error
+	if !errors.As(err, &e) || e.Op != opCreate || !errors.Is(e.Err, unix.EINVAL) {
+		return f, err
+	}
+	// Before Linux 6.15 a layer that is a mount must be attached, in the mount
+	// namespace of who makes the overlay.
+	if namespace.InMount(func() (err error) {
+		f, err = mountSomehow(ctx, spec, true)
+		return err
+	}) == nil {
+		return f, nil
+	}
+	return nil, err
+}
+
+// mountSomehow takes the best form of the layers that this kernel knows.
+func mountSomehow(ctx context.Context, spec Spec, attached bool) (*os.File, error) {
 	var first error
 	for _, way := range ways {
 		if ctx.Err() != nil {
 			return nil, &Error{Op: "fsopen", Err: context.Cause(ctx)}
 		}
-		f, err := mount(spec, way)
+		f, err := mount(spec, way, attached)
 		if err == nil {
 			return f, nil
 		}
@@ -44,6 +66,9 @@ func Mount(ctx context.Context, spec Spec) (*os.File, error) {
 	}
 	return nil, first
 }
+
+// opCreate is the step in which the kernel looks at everything.
+const opCreate = "fsconfig create"
 
 // ways are the forms in which a kernel takes layers, the best first.
 var ways = []way{
@@ -62,7 +87,9 @@ type config struct {
 	fd int
 }
 
-func mount(spec Spec, way way) (_ *os.File, err error) {
+// mount makes the overlay. attached: layers that are mounts of their own are
+// attached, which nobody sees in the mount namespace that is meant for it.
+func mount(spec Spec, way way, attached bool) (_ *os.File, err error) {
 	fd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return nil, &Error{Op: "fsopen", Err: err}
@@ -85,10 +112,25 @@ func mount(spec Spec, way way) (_ *os.File, err error) {
 		opened = append(opened, f)
 		return f, nil
 	}
+	openLower := func(layer Layer) (*os.File, error) {
+		f, err := open("lowerdir", layer.Path)
+		if err != nil || spec.User == nil || layer.Shifted {
+			return f, err
+		}
+		f, err = mapped(f, spec.User)
+		if err != nil {
+			return nil, err
+		}
+		opened = append(opened, f)
+		if attached {
+			return f, attachHere(f)
+		}
+		return f, nil
+	}
 
 	var lower []*os.File // topmost first, as the kernel wants it
 	for _, layer := range slices.Backward(spec.Lower) {
-		f, err := open("lowerdir", layer.Path)
+		f, err := openLower(layer)
 		if err != nil {
 			return nil, err
 		}
@@ -108,6 +150,11 @@ func mount(spec Spec, way way) (_ *os.File, err error) {
 			return nil, err
 		}
 		opened = append(opened, empty)
+		if attached {
+			if err := attachHere(empty); err != nil {
+				return nil, err
+			}
+		}
 		lower = append(lower, empty)
 	}
 
@@ -133,6 +180,30 @@ func mount(spec Spec, way way) (_ *os.File, err error) {
 		return nil, c.fail("fsmount", "", nil, err)
 	}
 	return os.NewFile(uintptr(mnt), "overlay"), nil
+}
+
+// mapped returns a mount of a layer that shows its files with the owners that a
+// user namespace maps theirs to.
+func mapped(layer, user *os.File) (*os.File, error) {
+	fd, err := unix.OpenTree(int(layer.Fd()), "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return nil, &Error{Op: "open_tree", Option: "lowerdir", Path: layer.Name(), Err: err}
+	}
+	f := os.NewFile(uintptr(fd), layer.Name())
+	if err := idmap.Mount(f, user, false); err != nil {
+		return nil, errors.Join(&Error{Op: "mount_setattr", Option: "lowerdir", Err: err}, f.Close())
+	}
+	return f, nil
+}
+
+// attachHere puts a mount over the root of the thread's mount namespace, where no
+// lookup of a path finds it.
+func attachHere(mount *os.File) error {
+	err := unix.MoveMount(int(mount.Fd()), "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH)
+	if err != nil {
+		return &Error{Op: "move_mount", Option: "lowerdir", Path: mount.Name(), Err: err}
+	}
+	return nil
 }
 
 func (c *config) addByDescriptor(lower []*os.File, upper, work *os.File) error {
@@ -222,8 +293,11 @@ func (c *config) messages() string {
 // failCreate says what is usually behind an errno: overlay writes its reasons
 // to the kernel's log only.
 func (c *config) failCreate(spec Spec, err error) error {
-	e := &Error{Op: "fsconfig create", Message: c.messages(), Err: err}
+	e := &Error{Op: opCreate, Message: c.messages(), Err: err}
 	switch {
+	case errors.Is(err, unix.EINVAL) && spec.User != nil && !kernelAtLeast(5, 19):
+		e.Option = "lowerdir"
+		e.Message = join(e.Message, "layers with mapped owners need Linux 5.19, and this is "+release())
 	case errors.Is(err, unix.EINVAL) && spec.Upper != "":
 		e.Option, e.Path = "upperdir", spec.Upper
 		e.Message = join(e.Message, "upper and work must be separate folders of one file system, and not of an overlay, NFS or 9p")
@@ -232,6 +306,22 @@ func (c *config) failCreate(spec Spec, err error) error {
 		e.Message = join(e.Message, "a layer is given twice, or lies inside of another")
 	}
 	return e
+}
+
+func kernelAtLeast(wantMajor, wantMinor int) bool {
+	var major, minor int
+	if _, err := fmt.Sscanf(release(), "%d.%d", &major, &minor); err != nil {
+		return true // not known to be older
+	}
+	return major > wantMajor || major == wantMajor && minor >= wantMinor
+}
+
+func release() string {
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return "" // it fails for a bad address only
+	}
+	return unix.ByteSliceToString(uts.Release[:])
 }
 
 func join(messages ...string) string {
