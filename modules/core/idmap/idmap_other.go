@@ -22,6 +22,9 @@ func (p Project) Claim(context.Context, string, uint32, bool) error {
 // Free needs Linux.
 func (p Project) Free(context.Context, ...string) error { return unsupported("free ids") }
 
+// FreeAll needs Linux.
+func (p Project) FreeAll(context.Context) error { return unsupported("free ids") }
+
 // WriteMaps needs Linux.
 func WriteMaps(int, IDs) error { return unsupported("write id maps") }
 

@@ -26,7 +26,7 @@ func Mount(mount, userNamespace *os.File, recursive bool) error {
 	if err == nil {
 		return nil
 	}
-	e := &MountError{Path: mount.Name(), Err: err}
+	e := &MountError{Path: mount.Name(), Recursive: recursive, Err: err}
 	var st unix.Statfs_t
 	// EINVAL is what a file system answers that cannot do it.
 	if errors.Is(err, unix.EINVAL) && unix.Fstatfs(int(mount.Fd()), &st) == nil {

@@ -39,6 +39,7 @@ var ErrNoRange = errors.New("no free range of 65536 user ids")
 // MountError is a mount whose owners cannot be mapped.
 type MountError struct {
 	Path       string // of what is mounted, where it is known
+	Recursive  bool   // with what is mounted below it
 	FileSystem string // "ext4", or its number where it has no name here
 	Since      string // the first Linux that can map this file system; empty: none can
 	Err        error  // a syscall.Errno
@@ -53,7 +54,11 @@ func (e *MountError) Error() string {
 	case e.Since == "":
 		return fmt.Sprintf("%s: its file system, %s, does not support it", s, e.FileSystem)
 	}
-	return fmt.Sprintf("%s: its file system, %s, supports it since Linux %s", s, e.FileSystem, e.Since)
+	s = fmt.Sprintf("%s: its file system, %s, supports it since Linux %s", s, e.FileSystem, e.Since)
+	if e.Recursive {
+		s += "; or one that is mounted below it does not"
+	}
+	return s
 }
 
 // Unwrap returns the cause.

@@ -89,12 +89,22 @@ func (p Project) Claim(ctx context.Context, container string, first uint32, runn
 // Free gives the ranges of containers back; those that have none are passed
 // over. No process may use them any more.
 func (p Project) Free(ctx context.Context, containers ...string) error {
-	err := p.locked(ctx, func(f *hostfile.File[entry]) error {
-		e := f.Projects[p.Name]
+	return p.free(ctx, func(ranges map[string]uint32) {
 		for _, c := range containers {
-			delete(e.Ranges, c)
+			delete(ranges, c)
 		}
-		if len(e.Ranges) == 0 {
+	})
+}
+
+// FreeAll gives all ranges of the project back.
+func (p Project) FreeAll(ctx context.Context) error {
+	return p.free(ctx, func(ranges map[string]uint32) { clear(ranges) })
+}
+
+func (p Project) free(ctx context.Context, remove func(map[string]uint32)) error {
+	err := p.locked(ctx, func(f *hostfile.File[entry]) error {
+		remove(f.Projects[p.Name].Ranges)
+		if len(f.Projects[p.Name].Ranges) == 0 {
 			delete(f.Projects, p.Name)
 		}
 		return f.Save()
