@@ -296,46 +296,51 @@ func merge(layers []string) (*os.File, error) {
 	case 1:
 		return os.Open(layers[0])
 	}
-	fsfd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("merge layers: %w", err)
-	}
-	defer unix.Close(fsfd)
 	var names []string
 	for i := len(layers) - 1; i >= 0; i-- {
 		f, err := os.Open(layers[i])
 		if err != nil {
-			return nil, fmt.Errorf("merge layers: %w", err)
+			return nil, err
 		}
 		defer f.Close()
 		// Short names, since an option has at most 255 bytes, and without the
 		// colons and commas that a path may contain.
 		names = append(names, "/proc/self/fd/"+strconv.Itoa(int(f.Fd())))
 	}
-	if err := setLayers(fsfd, names); err != nil {
-		return nil, fmt.Errorf("merge layers: %w", err)
+	// One by one, or in one string where Linux is older than 6.5, which says
+	// what it does not know only in the end.
+	mount, err := mergeBy(func(fsfd int) error {
+		for _, name := range names {
+			if err := unix.FsconfigSetString(fsfd, "lowerdir+", name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, unix.EINVAL) {
+		return mergeBy(func(fsfd int) error {
+			return unix.FsconfigSetString(fsfd, "lowerdir", strings.Join(names, ":"))
+		})
+	}
+	return mount, err
+}
+
+// mergeBy makes a read-only overlay of the layers that set gives it.
+func mergeBy(set func(fsfd int) error) (*os.File, error) {
+	fsfd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fsfd)
+	if err := set(fsfd); err != nil {
+		return nil, err
 	}
 	if err := unix.FsconfigCreate(fsfd); err != nil {
-		return nil, fmt.Errorf("merge layers: %w", err)
+		return nil, err
 	}
 	fd, err := unix.Fsmount(fsfd, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY)
 	if err != nil {
-		return nil, fmt.Errorf("merge layers: %w", err)
+		return nil, err
 	}
 	return os.NewFile(uintptr(fd), "overlay"), nil
-}
-
-// setLayers gives overlay its lower layers, topmost first: one by one, or in
-// one string where Linux is older than 6.5.
-func setLayers(fsfd int, names []string) error {
-	for i, name := range names {
-		err := unix.FsconfigSetString(fsfd, "lowerdir+", name)
-		if i == 0 && err == unix.EINVAL {
-			return unix.FsconfigSetString(fsfd, "lowerdir", strings.Join(names, ":"))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -100,6 +100,18 @@ func TestLayout(t *testing.T) {
 	require.EqualValues(t, 128, unsafe.Sizeof(childInfo{}))
 }
 
+// What a user namespace may not do any more is done before.
+func TestRaise(t *testing.T) {
+	var own unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_RTPRIO, &own))
+	tab := &table{}
+	require.NoError(t, tab.raise([]Rlimit{{Resource: unix.RLIMIT_RTPRIO, Max: own.Max}}))
+	require.Empty(t, tab.steps, "nothing to raise")
+	require.NoError(t, tab.raise([]Rlimit{{Resource: unix.RLIMIT_RTPRIO, Max: own.Max + 1}}))
+	want := unix.Rlimit{Cur: own.Cur, Max: own.Max + 1}
+	require.Equal(t, fmt.Sprintf("  0 prlimit64(0, %d, {%x}) # set the limit rtprio\n", unix.RLIMIT_RTPRIO, memory(&want)), tab.String())
+}
+
 // A table of calls with known answers finds out what the assembly does with
 // arguments, references, tolerated errors and jumps.
 func TestInterpreter(t *testing.T) {

@@ -79,7 +79,7 @@ func TestIDs(t *testing.T) {
 		pid := p.start(t, cfg)
 		id := container.ID(name)
 		require.Equal(t, "uid=0 gid=0\n", p.exec(t, id, "", "id"))
-		require.Equal(t, "uid=33 gid=44\n", p.exec(t, id, "33:44", "id"))
+		require.Equal(t, "uid=33 gid=44\n", p.exec(t, id, "33:44", "id >/dev/stdout"))
 		require.Equal(t, "0:0 /\n0:0 /bin/sh\n0:0 /etc/hosts\n0:0 /srv/data/hello\n33:34 /srv/data/33\n1000:1001 /srv/data/1000\n0:0 /dev/null\n",
 			p.exec(t, id, "", "stat -c '%u:%g %n' / /bin/sh /etc/hosts /srv/data/hello /srv/data/33 /srv/data/1000 /dev/null"))
 
@@ -358,7 +358,7 @@ func TestVolumeThatCannotBeMapped(t *testing.T) {
 func TestFilesBelongToTheUser(t *testing.T) {
 	p := newProject(t)
 	for _, user := range []string{"", "33:44"} {
-		cfg := p.config(t, "c", "sh", "-c", "stat -c '%u:%g %a' /run/secrets /run/secrets/key /etc/app.conf; cat /run/secrets/key /etc/app.conf")
+		cfg := p.config(t, "c", "sh", "-c", "stat -c '%u:%g %a' /run/secrets /run/secrets/key /etc/app.conf; cat /run/secrets/key /etc/app.conf >/dev/stdout")
 		cfg.User = user
 		cfg.Mounts = []container.Mount{{Kind: container.MountTmpfs, Target: "/run"}}
 		cfg.Files = []container.File{
@@ -381,7 +381,11 @@ func TestUserOutsideOfTheRange(t *testing.T) {
 	id, err := p.Create(t.Context(), cfg)
 	require.NoError(t, err)
 	_, err = p.Start(t.Context(), id)
-	require.EqualError(t, err, "user 70000: no such id inside: a container has the ids 0–65535")
+	const want = "user 70000: no such id inside: a container has the ids 0–65535"
+	require.EqualError(t, err, want)
+	p.start(t, p.config(t, "on", "sleep", "1000"))
+	_, err = p.Exec(t.Context(), "on", container.ExecOptions{Args: []string{"id"}, User: "70000"})
+	require.EqualError(t, err, want)
 }
 
 func TestHostNetworkOfUser(t *testing.T) {

@@ -57,10 +57,11 @@ func mountSomehow(ctx context.Context, spec Spec, attached bool) (*os.File, erro
 		if first == nil {
 			first = err
 		}
-		// An older kernel does not know the form of the layers. Any other
-		// refusal would be the same in another form.
+		// An older kernel does not know the form of the layers, and before
+		// Linux 6.5 says so only in the end. Any other refusal would be the
+		// same in another form.
 		var e *Error
-		if !errors.As(err, &e) || e.Option != "lowerdir" || !errors.Is(e.Err, unix.EINVAL) {
+		if !errors.As(err, &e) || e.Option != "lowerdir" && e.Op != opCreate || !errors.Is(e.Err, unix.EINVAL) {
 			break
 		}
 	}
