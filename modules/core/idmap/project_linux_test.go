@@ -53,6 +53,15 @@ func TestAllocate(t *testing.T) {
 	require.NoError(t, p.Free(t.Context(), "web", "unknown"))
 	require.FileExists(t, p.Registry)
 	require.Equal(t, web, allocate(t, p, "web"), "it comes again")
+
+	// Where somebody else has what it would have, it gets others.
+	other := idmap.Project{Name: "other", Holder: holder(t, "other"), Registry: p.Registry}
+	for _, who := range []idmap.Project{p, other} {
+		require.NoError(t, p.Free(t.Context(), "web"))
+		require.NoError(t, who.Claim(t.Context(), "faster", web, false))
+		require.NotEqual(t, web, allocate(t, p, "web"))
+		require.NoError(t, who.Free(t.Context(), "faster"))
+	}
 	require.NoError(t, p.FreeAll(t.Context()))
 	require.NoDirExists(t, filepath.Dir(p.Registry), "nothing is left")
 

@@ -358,7 +358,7 @@ func TestVolumeThatCannotBeMapped(t *testing.T) {
 func TestFilesBelongToTheUser(t *testing.T) {
 	p := newProject(t)
 	for _, user := range []string{"", "33:44"} {
-		cfg := p.config(t, "c", "sh", "-c", "stat -c '%u:%g %a' /run/secrets /run/secrets/key /etc/app.conf; cat /run/secrets/key /etc/app.conf >/dev/stdout")
+		cfg := p.config(t, "c", "sh", "-c", "stat -L -c %u:%g /dev/stdout; stat -c '%u:%g %a' /run/secrets /run/secrets/key /etc/app.conf; cat /run/secrets/key /etc/app.conf >/dev/stdout")
 		cfg.User = user
 		cfg.Mounts = []container.Mount{{Kind: container.MountTmpfs, Target: "/run"}}
 		cfg.Files = []container.File{
@@ -370,6 +370,7 @@ func TestFilesBelongToTheUser(t *testing.T) {
 			user = "0:0"
 		}
 		require.Equal(t, "0:0 755\n"+user+" 400\n"+user+" 600\nopen sesame\na = 1\n", out[strings.LastIndex(out, "0:0 755\n"):])
+		require.Contains(t, out, "0:0\n0:0 755", "its standard output is root's")
 		require.NoError(t, p.Remove(t.Context(), "c", container.RemoveOptions{}))
 	}
 }
