@@ -27,60 +27,37 @@ func Mount(ctx context.Context, spec Spec) (*os.File, error) {
 	if (spec.Upper == "") != (spec.Work == "") {
 		return nil, &Error{Op: "fsconfig", Option: "workdir", Err: errors.New("upper and work folder go together")}
 	}
-	f, err := mountSomehow(ctx, spec, false)
-	var e *Error
-	if !errors.As(err, &e) || e.Op != opCreate || !errors.Is(e.Err, unix.EINVAL) {
-		return f, err
+	if ctx.Err() != nil {
+		return nil, &Error{Op: "fsopen", Err: context.Cause(ctx)}
 	}
-	// Before Linux 6.15 a layer that is a mount must be attached, in the mount
-	// namespace of who makes the overlay.
-	if namespace.InMount(func() (err error) {
-		f, err = mountSomehow(ctx, spec, true)
+	// By version and not by trial: a refusal is a line in the kernel's log, at
+	// each start.
+	way := ways[slices.IndexFunc(ways, func(w way) bool { return kernelAtLeast(w.since[0], w.since[1]) })]
+	// Before Linux 6.15 a layer that is a mount of its own must be attached, in
+	// the mount namespace of who makes the overlay.
+	single := len(spec.Lower) == 1 && spec.Upper == ""
+	if kernelAtLeast(6, 15) || spec.User == nil && !single {
+		return mount(spec, way, false)
+	}
+	var f *os.File
+	err := namespace.InMount(func() (err error) {
+		f, err = mount(spec, way, true)
 		return err
-	}) == nil {
-		return f, nil
-	}
-	return nil, err
+	})
+	return f, err
 }
-
-// mountSomehow takes the best form of the layers that this kernel knows.
-func mountSomehow(ctx context.Context, spec Spec, attached bool) (*os.File, error) {
-	var first error
-	for _, way := range ways {
-		if ctx.Err() != nil {
-			return nil, &Error{Op: "fsopen", Err: context.Cause(ctx)}
-		}
-		f, err := mount(spec, way, attached)
-		if err == nil {
-			return f, nil
-		}
-		if first == nil {
-			first = err
-		}
-		// An older kernel does not know the form of the layers, and before
-		// Linux 6.5 says so only in the end. Any other refusal would be the
-		// same in another form.
-		var e *Error
-		if !errors.As(err, &e) || e.Option != "lowerdir" && e.Op != opCreate || !errors.Is(e.Err, unix.EINVAL) {
-			break
-		}
-	}
-	return nil, first
-}
-
-// opCreate is the step in which the kernel looks at everything.
-const opCreate = "fsconfig create"
 
 // ways are the forms in which a kernel takes layers, the best first.
 var ways = []way{
-	{"descriptors", (*config).addByDescriptor}, // Linux 6.13
-	{"names", (*config).addByName},             // Linux 6.8
-	{"list", (*config).addByList},              // before
+	{"descriptors", [2]int{6, 13}, (*config).addByDescriptor},
+	{"names", [2]int{6, 8}, (*config).addByName},
+	{"list", [2]int{}, (*config).addByList},
 }
 
 type way struct {
-	name string
-	add  func(c *config, lower []*os.File, upper, work *os.File) error
+	name  string
+	since [2]int // the Linux version
+	add   func(c *config, lower []*os.File, upper, work *os.File) error
 }
 
 // config is a file system that is being configured.
@@ -294,7 +271,7 @@ func (c *config) messages() string {
 // failCreate says what is usually behind an errno: overlay writes its reasons
 // to the kernel's log only.
 func (c *config) failCreate(spec Spec, err error) error {
-	e := &Error{Op: opCreate, Message: c.messages(), Err: err}
+	e := &Error{Op: "fsconfig create", Message: c.messages(), Err: err}
 	switch {
 	case errors.Is(err, unix.EINVAL) && spec.User != nil && !kernelAtLeast(5, 19):
 		e.Option = "lowerdir"

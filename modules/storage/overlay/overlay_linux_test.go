@@ -41,10 +41,21 @@ func layer(t *testing.T, files map[string]string) Layer {
 	return Layer{Path: dir}
 }
 
+// requireWay skips what this kernel does not know. detached: layers that are
+// mounts of their own, attached nowhere.
+func requireWay(t *testing.T, w way, detached bool) {
+	t.Helper()
+	kerneltest.RequireKernel(t, w.since[0], w.since[1])
+	if detached {
+		kerneltest.RequireKernel(t, 6, 15)
+	}
+}
+
 func TestMount(t *testing.T) {
 	kerneltest.RequireRoot(t)
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
+			requireWay(t, way, false)
 			base := layer(t, map[string]string{"who": "base", "base": "base"})
 			top := layer(t, map[string]string{"who": "top", "etc/top": "top"})
 			upper, work := t.TempDir(), t.TempDir()
@@ -85,6 +96,7 @@ func TestMount(t *testing.T) {
 				require.ErrorIs(t, os.WriteFile(filepath.Join(attach(t, mnt), "new"), nil, 0o644), syscall.EROFS)
 			})
 			t.Run("a single layer", func(t *testing.T) {
+				requireWay(t, way, true) // the empty one beside it
 				mnt, err := mount(Spec{Lower: []Layer{base}}, way, false)
 				require.NoError(t, err)
 				defer mnt.Close()
@@ -115,6 +127,7 @@ func TestMountManyLayers(t *testing.T) {
 	}
 	for _, way := range ways[:2] {
 		t.Run(way.name, func(t *testing.T) {
+			requireWay(t, way, false)
 			mnt, err := mount(Spec{Lower: layers}, way, false)
 			require.NoError(t, err)
 			defer mnt.Close()
@@ -231,6 +244,7 @@ func TestMountMapped(t *testing.T) {
 	for name, where := range map[string]func(func() error) error{"detached": detached, "attached": namespace.InMount} {
 		for _, way := range ways {
 			t.Run(name+" "+way.name, func(t *testing.T) {
+				requireWay(t, way, name == "detached")
 				upper, work := t.TempDir(), t.TempDir()
 				require.NoError(t, os.Chown(upper, first, first))
 				var mnt, single *os.File
