@@ -11,7 +11,7 @@ require (
 	github.com/containust/containust/modules/graph v0.1.0 // indirect
 	github.com/containust/containust/modules/lang v0.1.0
 	github.com/containust/containust/modules/sdk v0.1.0
-	github.com/containust/containust/modules/storage v0.1.0 // indirect
+	github.com/containust/containust/modules/storage v0.1.0
 )
 
 require (

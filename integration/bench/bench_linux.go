@@ -17,8 +17,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/rootfs"
 	"github.com/containust/containust/modules/core/sandbox"
+	"github.com/containust/containust/modules/storage/overlay"
 )
 
 // inside marks the process that runs with a cgroup v2 alone, which crun and
@@ -67,6 +69,7 @@ func run(rounds, heapMB int, profile string) error {
 		return err
 	}
 	fmt.Print(table(contenders, missing))
+	fmt.Print(parts.String())
 	return nil
 }
 
@@ -92,22 +95,34 @@ func prepare(dir string) (contenders []*contender, missing []string, err error) 
 			return nil, nil, err
 		}
 	}
+	top := filepath.Join(dir, "top")
+	if err := errors.Join(os.Mkdir(top, 0o755), os.Chown(top, 1<<30, 1<<30)); err != nil {
+		return nil, nil, err
+	}
 	compiler, compilerErr := exec.LookPath("cc")
 	if err := program(dir, filepath.Join(root, "bin/program"), compiler); err != nil {
 		return nil, nil, err
 	}
 	contenders = append(contenders,
 		&contender{name: "**core/sandbox**", start: func() (time.Duration, error) { return launch(root) }},
+		&contender{name: "**the same in a user namespace, on mapped layers**", start: func() (time.Duration, error) {
+			return launchInUser(root, top)
+		}},
 		command("no isolation: fork and exec", filepath.Join(root, "bin/program")))
 
 	if compilerErr != nil {
 		missing = append(missing, "the floor in C: no compiler (cc)")
 	} else {
-		c, err := floor(dir, root, compiler)
-		if err != nil {
-			return nil, nil, err
+		for i, name := range []string{floorName, "floor in a user namespace, on mapped layers"} {
+			args := [][]string{nil, {top}}[i]
+			c, err := floor(name, dir, root, compiler, args...)
+			if err != nil {
+				return nil, nil, err
+			}
+			contenders[i].floor = c
+			contenders = append(contenders, c)
+			c.floor = c
 		}
-		contenders = append(contenders, c)
 	}
 	for _, name := range []string{"crun", "runc"} {
 		if _, err := exec.LookPath(name); err != nil {
@@ -172,6 +187,45 @@ func launch(dir string) (time.Duration, error) {
 	return time.Since(begin), err
 }
 
+// launchInUser does all that a container with ids of its own needs, but for the
+// choice of these: namespaces, an overlay of the image and a generated layer, and
+// the launch.
+func launchInUser(dir, top string) (time.Duration, error) {
+	begin := time.Now()
+	ctx := context.Background()
+	ns, err := sandbox.Prepare(ctx, idmap.Contiguous(1<<30), sandbox.PrepareOptions{Network: true})
+	if err != nil {
+		return 0, err
+	}
+	defer ns.Close()
+	prepared := time.Now()
+	root, err := overlay.Mount(ctx, overlay.Spec{
+		Lower: []overlay.Layer{{Path: dir}, {Path: top, Shifted: true}}, User: ns.User,
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer root.Close()
+	mounted := time.Now()
+	p, err := sandbox.Launch(ctx, sandbox.Spec{
+		Root: root, ReadOnlyRoot: true, Plan: rootfs.Default(),
+		User: ns.User, Network: ns.Network, RootUID: 1 << 30, RootGID: 1 << 30,
+		Command: sandbox.Command{Args: []string{"/bin/program"}, NewSession: true},
+	}, sandbox.Options{})
+	if err != nil {
+		return 0, err
+	}
+	defer p.Close()
+	launched := time.Now()
+	exit, err := p.Wait(ctx)
+	if err == nil && exit.Code != 0 {
+		err = fmt.Errorf("exit code %d", exit.Code)
+	}
+	ended := time.Now()
+	parts.add(prepared.Sub(begin), mounted.Sub(prepared), launched.Sub(mounted), ended.Sub(launched))
+	return ended.Sub(begin), err
+}
+
 // command is a contender that is a program.
 func command(name string, args ...string) *contender {
 	return &contender{name: name, start: func() (time.Duration, error) {
@@ -193,7 +247,7 @@ func command(name string, args ...string) *contender {
 }
 
 // floor compiles the C program and starts it: it measures by itself.
-func floor(dir, root, compiler string) (*contender, error) {
+func floor(name, dir, root, compiler string, args ...string) (*contender, error) {
 	source, out := filepath.Join(dir, "floor.c"), filepath.Join(dir, "floor")
 	if err := os.WriteFile(source, floorSource, 0o644); err != nil {
 		return nil, err
@@ -201,7 +255,7 @@ func floor(dir, root, compiler string) (*contender, error) {
 	if text, err := exec.Command(compiler, "-O2", "-o", out, source).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build the floor: %w: %s", err, text)
 	}
-	cmd := exec.Command(out, root, "/bin/program")
+	cmd := exec.Command(out, append([]string{root, "/bin/program"}, args...)...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -215,7 +269,7 @@ func floor(dir, root, compiler string) (*contender, error) {
 		return nil, err
 	}
 	lines := bufio.NewReader(answers)
-	return &contender{name: floorName, start: func() (time.Duration, error) {
+	return &contender{name: name, start: func() (time.Duration, error) {
 		// It ends with its input, when this program does.
 		if _, err := in.Write([]byte("\n")); err != nil {
 			return 0, err

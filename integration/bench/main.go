@@ -33,6 +33,7 @@ type contender struct {
 	name  string
 	start func() (time.Duration, error)
 	times []time.Duration
+	floor *contender // the same from C; nil: that of the first contender
 }
 
 // measure runs all contenders in turn, rotating who begins.
@@ -58,15 +59,15 @@ func measure(contenders []*contender, rounds int) error {
 func table(contenders []*contender, missing []string) string {
 	var b strings.Builder
 	b.WriteString("| start and exit of a static program | median ms | p99 ms | to the floor | to ours |\n|---|---:|---:|---:|---:|\n")
-	ours, floor := contenders[0], (*contender)(nil)
+	ours := contenders[0]
 	for _, c := range contenders {
 		slices.Sort(c.times)
-		if c.name == floorName {
-			floor = c
-		}
 	}
 	for _, c := range contenders {
-		ratio := "–"
+		ratio, floor := "–", c.floor
+		if floor == nil {
+			floor = ours.floor
+		}
 		if floor != nil {
 			ratio = fmt.Sprintf("%.2f", float64(c.quantile(0.5))/float64(floor.quantile(0.5)))
 		}
@@ -77,6 +78,34 @@ func table(contenders []*contender, missing []string) string {
 		fmt.Fprintf(&b, "\nnot measured: %s\n", m)
 	}
 	return b.String()
+}
+
+// parts are where the time of a launch in a user namespace goes.
+var parts = breakdown{names: []string{"namespaces", "overlay", "launch", "run and end"}}
+
+// breakdown is a sum of times, in parts.
+type breakdown struct {
+	names []string
+	times [][]time.Duration
+}
+
+func (b *breakdown) add(times ...time.Duration) { b.times = append(b.times, times) }
+
+// String lists the median of each part.
+func (b *breakdown) String() string {
+	if len(b.times) == 0 {
+		return ""
+	}
+	var words []string
+	for i, name := range b.names {
+		c := contender{}
+		for _, t := range b.times {
+			c.times = append(c.times, t[i])
+		}
+		slices.Sort(c.times)
+		words = append(words, fmt.Sprintf("%s %.2f", name, milliseconds(c.quantile(0.5))))
+	}
+	return "\nin a user namespace, median ms: " + strings.Join(words, ", ") + "\n"
 }
 
 func (c *contender) quantile(q float64) time.Duration {

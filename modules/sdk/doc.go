@@ -16,6 +16,6 @@
 // Options.Supervisor. All methods may be called from several goroutines and
 // several processes at once.
 //
-// Everything but deploying is portable. Deploying natively needs Linux 5.14 and
+// Everything but deploying is portable. Deploying natively needs Linux 5.19 and
 // root; elsewhere it gives errors that match errors.ErrUnsupported.
 package sdk

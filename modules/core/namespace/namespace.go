@@ -46,7 +46,7 @@ type ID struct {
 // Error tells which operation on which namespace failed. Err is the cause:
 // mostly a syscall.Errno.
 type Error struct {
-	Op     string // "open", "create", "enter", "leave", "pin", "unpin", "identify"
+	Op     string // "open", "create", "separate", "enter", "leave", "pin", "unpin", "identify"
 	Kind   Kind   // empty where it is not known
 	Target string // a path, where there is one
 	Err    error

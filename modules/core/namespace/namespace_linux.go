@@ -186,6 +186,35 @@ func onThread(kind Kind, f func() error) error {
 	return <-done
 }
 
+// InMount calls f on a thread with a mount namespace of its own, a private copy
+// of the caller's, and returns f's error. Mounts that f attaches are seen there
+// alone and are gone when it returns; what it opens stays. f runs as that of
+// [Do].
+func InMount(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// As in onThread: this one cannot end alone.
+			defer runtime.UnlockOSThread()
+			done <- InMount(f)
+			return
+		}
+		// Not unlocked: the thread ends with its goroutine, and with it the
+		// namespace.
+		if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+			done <- &Error{Op: "create", Kind: Mount, Err: err}
+			return
+		}
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			done <- &Error{Op: "separate", Kind: Mount, Err: err}
+			return
+		}
+		done <- f()
+	}()
+	return <-done
+}
+
 // Pin keeps a namespace alive by a bind mount on the file path, which it
 // creates, until [Unpin]; it survives every process. The folder must exist. A
 // path where a namespace is pinned already is an error that matches

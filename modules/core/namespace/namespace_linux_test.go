@@ -196,6 +196,30 @@ func TestThreadThatCannotReturnDies(t *testing.T) {
 	}, eventually, tick, "thread %d is still there", tid)
 }
 
+func TestInMount(t *testing.T) {
+	kerneltest.RequireRoot(t)
+	dir := t.TempDir()
+	boom := errors.New("boom")
+	var opened *os.File
+	require.ErrorIs(t, namespace.InMount(func() error {
+		if err := unix.Mount("none", dir, "tmpfs", 0, ""); err != nil {
+			return err
+		}
+		var err error
+		if opened, err = os.Create(filepath.Join(dir, "file")); err != nil {
+			return err
+		}
+		return boom
+	}), boom)
+	require.NotNil(t, opened)
+	defer opened.Close()
+	_, err := opened.WriteString("still there")
+	require.NoError(t, err)
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, entries, "nobody else sees the mount")
+}
+
 func TestPin(t *testing.T) {
 	kerneltest.RequireRoot(t)
 	path := filepath.Join(t.TempDir(), "pin")

@@ -28,6 +28,9 @@ func Unpin(path string) error { return unsupported("unpin", "") }
 // Do calls a function inside a namespace. It needs Linux.
 func Do(ns *os.File, f func() error) error { return unsupported("enter", "") }
 
+// InMount calls a function in a mount namespace of its own. It needs Linux.
+func InMount(f func() error) error { return unsupported("create", Mount) }
+
 // Identify returns a namespace's identity. It needs Linux.
 func Identify(ns *os.File) (ID, error) { return ID{}, unsupported("identify", "") }
 

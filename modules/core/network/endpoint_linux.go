@@ -21,13 +21,13 @@ var (
 // endpointInterface is what a container sees.
 const endpointInterface = "eth0"
 
-// Attach makes a container's network namespace, with loopback and eth0 up, and
+// Attach sets up a container's network namespace, with loopback and eth0 up, and
 // connects it to the router. What may pass is said by SetRules, before or
 // after. An endpoint of that name that is attached is cut off: a container has
 // one namespace at a time.
 //
 // The caller closes the Endpoint, after a process has entered the namespace.
-func (r *Router) Attach(ctx context.Context, spec EndpointSpec) (_ *Endpoint, err error) {
+func (r *Router) Attach(ctx context.Context, spec EndpointSpec, opts EndpointOptions) (_ *Endpoint, err error) {
 	failed := func(err error) error { return &Error{Op: "attach", Target: spec.Name, Err: err} }
 	if err := ctx.Err(); err != nil {
 		return nil, failed(err)
@@ -35,7 +35,7 @@ func (r *Router) Attach(ctx context.Context, spec EndpointSpec) (_ *Endpoint, er
 	if err := r.pool.check(spec); err != nil {
 		return nil, failed(err)
 	}
-	e, err := None(ctx)
+	e, err := None(ctx, opts)
 	if err != nil {
 		return nil, failed(err)
 	}

@@ -59,7 +59,7 @@ func checkPorts(ctx context.Context, reg *registry, project string, exposures []
 			taken.Owner.Project = other
 			return nil, taken
 		}
-		if slices.Contains(reg.projects[project].Ports, port) {
+		if slices.Contains(reg.Projects[project].Ports, port) {
 			continue
 		}
 		switch err := tryListen(ctx, port); {

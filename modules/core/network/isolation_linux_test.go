@@ -346,7 +346,7 @@ func TestOutside(t *testing.T) {
 	serve(t, out.ns, "outside", 80)
 	p := newProject(t, "outside", "web", "vault")
 	p.rules.Endpoints[1].Offline = true
-	e, err := p.router.Attach(t.Context(), p.rules.Endpoints[1])
+	e, err := p.router.Attach(t.Context(), p.rules.Endpoints[1], network.EndpointOptions{})
 	require.NoError(t, err)
 	require.NoError(t, p.endpoints["vault"].Close())
 	p.endpoints["vault"] = e

@@ -19,7 +19,7 @@
 //		Expose:    []network.Exposure{{Address: loopback, HostPort: 8080, Endpoint: "web", Port: 80, Protocol: "tcp"}},
 //	})
 //	...
-//	endpoint, err := router.Attach(ctx, web) // endpoint.NS() is the container's namespace
+//	endpoint, err := router.Attach(ctx, web, network.EndpointOptions{}) // endpoint.NS() is the container's namespace
 //
 // Everything is kernel state: the router namespace is kept by a bind mount, so
 // links and exposed ports go on working when every process that made them is
@@ -86,6 +86,13 @@ type EndpointSpec struct {
 	Addresses
 	// Offline endpoints reach their links and have no route to anything else.
 	Offline bool
+}
+
+// EndpointOptions are of a container's network namespace.
+type EndpointOptions struct {
+	// Namespace is the one to set up: fresh, such as a user namespace owns,
+	// see sandbox.Prepare. It stays the caller's. Nil: a new one.
+	Namespace *os.File
 }
 
 // Endpoint is a container's network namespace, attached to the router.

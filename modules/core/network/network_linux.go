@@ -16,17 +16,28 @@ import (
 	"github.com/containust/containust/modules/core/namespace"
 )
 
-// None makes a namespace with nothing but loopback. The caller closes it; the
+// None sets up a namespace with nothing but loopback. The caller closes it; the
 // namespace goes on living while a process is in it.
-func None(ctx context.Context) (*Endpoint, error) {
+func None(ctx context.Context, opts EndpointOptions) (*Endpoint, error) {
+	failed := func(err error) error { return &Error{Op: "create namespace", Err: err} }
 	if err := ctx.Err(); err != nil {
-		return nil, &Error{Op: "create namespace", Err: err}
+		return nil, failed(err)
 	}
-	ns, err := namespace.New(namespace.Network, func() error {
-		return withHandle(func(h *netlink.Handle) error { return setUpContainer(h) })
-	})
+	setUp := func() error { return withHandle(setUpContainer) }
+	if opts.Namespace == nil {
+		ns, err := namespace.New(namespace.Network, setUp)
+		if err != nil {
+			return nil, failed(err)
+		}
+		return &Endpoint{ns: ns}, nil
+	}
+	fd, err := unix.FcntlInt(opts.Namespace.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		return nil, &Error{Op: "create namespace", Err: err}
+		return nil, failed(err)
+	}
+	ns := os.NewFile(uintptr(fd), opts.Namespace.Name())
+	if err := namespace.Do(ns, setUp); err != nil {
+		return nil, failed(errors.Join(err, ns.Close()))
 	}
 	return &Endpoint{ns: ns}, nil
 }

@@ -2,9 +2,15 @@ package network_test
 
 import (
 	"net/netip"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/containust/containust/modules/core/idmap"
+	"github.com/containust/containust/modules/core/network"
+	"github.com/containust/containust/modules/core/sandbox"
 )
 
 func TestLinks(t *testing.T) {
@@ -54,11 +60,35 @@ func TestReadyWhenAttached(t *testing.T) {
 		for _, e := range p.rules.Endpoints {
 			require.NoError(t, p.endpoints[e.Name].Close())
 			var err error
-			p.endpoints[e.Name], err = p.router.Attach(t.Context(), e)
+			p.endpoints[e.Name], err = p.router.Attach(t.Context(), e, network.EndpointOptions{})
 			require.NoError(t, err)
 		}
 		serve(t, p.endpoints["api"].NS(), "api", 80)
 		requireAnswer(t, "api", p.endpoints["web"].NS(), "tcp", p.addresses("api").IPv6, 80)
 		requireAnswer(t, "api", p.endpoints["web"].NS(), "tcp", p.addresses("api").IPv4, 80)
 	}
+}
+
+// A namespace that a container's user namespace owns is connected as any other,
+// and has the same settings.
+func TestNamespaceOfUser(t *testing.T) {
+	p := newProject(t, "user", "web", "api")
+	p.link("web", "api")
+	p.apply(t)
+	for i, e := range p.rules.Endpoints {
+		ns, err := sandbox.Prepare(t.Context(), idmap.Contiguous(1<<30+uint32(i)*idmap.Size), sandbox.PrepareOptions{Network: true})
+		require.NoError(t, err)
+		require.NoError(t, p.endpoints[e.Name].Close())
+		p.endpoints[e.Name], err = p.router.Attach(t.Context(), e, network.EndpointOptions{Namespace: ns.Network})
+		require.NoError(t, err)
+		require.NoError(t, ns.Close(), "the endpoint has its own file")
+		in(t, p.endpoints[e.Name].NS(), func() error {
+			text, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+			require.Equal(t, "0", strings.TrimSpace(string(text)))
+			return err
+		})
+	}
+	serve(t, p.endpoints["api"].NS(), "api", 80)
+	requireAnswer(t, "api", p.endpoints["web"].NS(), "tcp", p.addresses("api").IPv4, 80)
+	requireAnswer(t, "api", p.endpoints["web"].NS(), "tcp", p.addresses("api").IPv6, 80)
 }

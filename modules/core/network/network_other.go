@@ -25,7 +25,7 @@ func RemoveRouter(ctx context.Context, spec RouterSpec) error {
 }
 
 // Attach makes a container's namespace. It needs Linux.
-func (r *Router) Attach(ctx context.Context, spec EndpointSpec) (*Endpoint, error) {
+func (r *Router) Attach(ctx context.Context, spec EndpointSpec, opts EndpointOptions) (*Endpoint, error) {
 	return nil, unsupported("attach", spec.Name)
 }
 
@@ -39,8 +39,10 @@ func (r *Router) SetRules(ctx context.Context, rules Rules) error {
 	return unsupported("set rules", r.spec.Project)
 }
 
-// None makes a namespace with nothing but loopback. It needs Linux.
-func None(ctx context.Context) (*Endpoint, error) { return nil, unsupported("create", "") }
+// None prepares a namespace with nothing but loopback. It needs Linux.
+func None(ctx context.Context, opts EndpointOptions) (*Endpoint, error) {
+	return nil, unsupported("create", "")
+}
 
 // DialIn connects from inside a namespace. It needs Linux.
 func DialIn(ctx context.Context, ns *os.File, network, addr string) (net.Conn, error) {

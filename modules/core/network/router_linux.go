@@ -44,7 +44,7 @@ func CreateRouter(ctx context.Context, spec RouterSpec) (_ *Router, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, reg.unlock()) }()
+	defer func() { err = errors.Join(err, reg.Close()) }()
 	var undo undoing
 	defer func() {
 		if err != nil {
@@ -77,16 +77,12 @@ func CreateRouter(ctx context.Context, spec RouterSpec) (_ *Router, err error) {
 		return nil, err
 	}
 
-	boot, err := bootID()
-	if err != nil {
-		return nil, err
-	}
 	undo.add(func() error {
-		delete(reg.projects, spec.Project)
-		return reg.save()
+		delete(reg.Projects, spec.Project)
+		return reg.Save()
 	})
-	reg.projects[spec.Project] = registryEntry{Boot: boot, Pin: spec.Pin, Pool: pool}
-	if err := reg.save(); err != nil {
+	reg.Projects[spec.Project] = registryEntry{Pin: spec.Pin, Pool: pool}
+	if err := reg.Save(); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(filepath.Dir(spec.Pin), 0o700); err != nil {
@@ -134,9 +130,9 @@ func RemoveRouter(ctx context.Context, spec RouterSpec) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, reg.unlock()) }()
+	defer func() { err = errors.Join(err, reg.Close()) }()
 
-	entry := reg.projects[spec.Project]
+	entry := reg.Projects[spec.Project]
 	if err := stopForwarding(reg, spec.Project, entry.Forwarding); err != nil {
 		return err
 	}
@@ -159,8 +155,8 @@ func RemoveRouter(ctx context.Context, spec RouterSpec) (err error) {
 		return err
 	}
 	removeEmpty(filepath.Dir(spec.Pin))
-	delete(reg.projects, spec.Project)
-	return reg.save()
+	delete(reg.Projects, spec.Project)
+	return reg.Save()
 }
 
 // setUpRouter prepares a fresh namespace, from inside.
@@ -292,7 +288,7 @@ func deleteVeths(h *netlink.Handle) error {
 // choosePool takes the preferred pool, or the first free one.
 func choosePool(reg *registry, spec RouterSpec) (Pool, error) {
 	var used []netip.Prefix
-	for project, entry := range reg.projects {
+	for project, entry := range reg.Projects {
 		if project != spec.Project {
 			used = append(used, entry.Pool.IPv4)
 		}

@@ -303,7 +303,7 @@ func TestEndpoint(t *testing.T) {
 	})
 
 	// Attached again, the first is cut off.
-	again, err := p.router.Attach(t.Context(), p.rules.Endpoints[0])
+	again, err := p.router.Attach(t.Context(), p.rules.Endpoints[0], network.EndpointOptions{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"lo"}, links(t, web))
 	require.Equal(t, []string{"lo", "eth0"}, links(t, again.NS()))
@@ -328,21 +328,21 @@ func TestAttachErrors(t *testing.T) {
 		"the gateway's": {Name: "x", Addresses: p.router.Pool().Gateway()},
 		"mixed":         {Name: "x", Addresses: network.Addresses{IPv4: p.addresses("web").IPv4, IPv6: netip.MustParseAddr("fd00::1")}},
 	} {
-		_, err := p.router.Attach(t.Context(), spec)
+		_, err := p.router.Attach(t.Context(), spec, network.EndpointOptions{})
 		var netErr *network.Error
 		require.ErrorAs(t, err, &netErr, name)
 		require.Equal(t, "attach", netErr.Op)
 	}
 	// An address that another endpoint has: the kernel refuses its route, and
 	// what was made by then goes.
-	_, err := p.router.Attach(t.Context(), network.EndpointSpec{Name: "twin", Addresses: p.addresses("web")})
+	_, err := p.router.Attach(t.Context(), network.EndpointSpec{Name: "twin", Addresses: p.addresses("web")}, network.EndpointOptions{})
 	require.ErrorIs(t, err, fs.ErrExist)
 	require.Equal(t, before, links(t, p.router.NS()))
 }
 
 func TestNone(t *testing.T) {
 	kerneltest.RequireRoot(t)
-	e, err := network.None(t.Context())
+	e, err := network.None(t.Context(), network.EndpointOptions{})
 	require.NoError(t, err)
 	defer e.Close()
 	require.Equal(t, []string{"lo"}, links(t, e.NS()))
@@ -354,7 +354,7 @@ func TestNone(t *testing.T) {
 
 func TestDialInTakesNoNames(t *testing.T) {
 	kerneltest.RequireRoot(t)
-	e, err := network.None(t.Context())
+	e, err := network.None(t.Context(), network.EndpointOptions{})
 	require.NoError(t, err)
 	defer e.Close()
 	_, err = network.DialIn(t.Context(), e.NS(), "tcp", "localhost:80")
@@ -401,7 +401,7 @@ func TestManyLinks(t *testing.T) {
 	last := p.rules.Endpoints[len(names)-1]
 	first := p.rules.Endpoints[0]
 	for _, e := range []network.EndpointSpec{first, last} {
-		p.endpoints[e.Name], err = p.router.Attach(t.Context(), e)
+		p.endpoints[e.Name], err = p.router.Attach(t.Context(), e, network.EndpointOptions{})
 		require.NoError(t, err)
 	}
 	serve(t, p.endpoints[first.Name].NS(), "first", 80)
@@ -434,7 +434,7 @@ func holdRegistry(t testing.TB, spec network.RouterSpec) *os.File {
 func BenchmarkAttach(b *testing.B) {
 	p := newProject(b, "bench", "web")
 	for b.Loop() {
-		e, err := p.router.Attach(b.Context(), p.rules.Endpoints[0])
+		e, err := p.router.Attach(b.Context(), p.rules.Endpoints[0], network.EndpointOptions{})
 		require.NoError(b, err)
 		b.StopTimer()
 		require.NoError(b, e.Close())

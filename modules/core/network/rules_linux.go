@@ -38,17 +38,14 @@ func (r *Router) SetRules(ctx context.Context, rules Rules) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, reg.unlock()) }()
-	before := reg.projects[r.spec.Project]
+	defer func() { err = errors.Join(err, reg.Close()) }()
+	before := reg.Projects[r.spec.Project]
 	ports, err := checkPorts(ctx, reg, r.spec.Project, rules.Expose)
 	if err != nil {
 		return err
 	}
 
 	after := registryEntry{Pin: r.spec.Pin, Pool: r.pool, Ports: ports}
-	if after.Boot, err = bootID(); err != nil {
-		return err
-	}
 	var relays []string
 	if rules.needForwarding() {
 		if relays, err = relayInterfaces(); err != nil {
@@ -63,8 +60,8 @@ func (r *Router) SetRules(ctx context.Context, rules Rules) (err error) {
 	both := after
 	both.Ports = union(before.Ports, after.Ports)
 	both.Forwarding = union(before.Forwarding, after.Forwarding)
-	reg.projects[r.spec.Project] = both
-	if err := reg.save(); err != nil {
+	reg.Projects[r.spec.Project] = both
+	if err := reg.Save(); err != nil {
 		return err
 	}
 	if err := r.replaceRouterRules(rules); err != nil {
@@ -82,8 +79,8 @@ func (r *Router) SetRules(ctx context.Context, rules Rules) (err error) {
 	if err := stopForwarding(reg, r.spec.Project, unneeded); err != nil {
 		return err
 	}
-	reg.projects[r.spec.Project] = after
-	return reg.save()
+	reg.Projects[r.spec.Project] = after
+	return reg.Save()
 }
 
 // check finds what makes the rules meaningless.

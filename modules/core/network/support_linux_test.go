@@ -64,7 +64,7 @@ func newProject(t testing.TB, id string, names ...string) *project {
 		p.rules.Endpoints = append(p.rules.Endpoints, network.EndpointSpec{Name: name, Addresses: addrs[name]})
 	}
 	for _, e := range p.rules.Endpoints {
-		p.endpoints[e.Name], err = p.router.Attach(t.Context(), e)
+		p.endpoints[e.Name], err = p.router.Attach(t.Context(), e, network.EndpointOptions{})
 		require.NoError(t, err)
 	}
 	return p

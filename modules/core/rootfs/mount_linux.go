@@ -135,7 +135,8 @@ var deviceLinks = [...]struct{ name, target string }{
 
 // Dev makes a tmpfs for /dev as a detached mount: the nodes null, zero, full,
 // random, urandom and tty, the links fd, stdin, stdout, stderr and ptmx, and
-// the folders pts, shm and mqueue. It needs CAP_MKNOD. The caller closes it.
+// the folders pts, shm and mqueue. All belong to whom the options uid=N and
+// gid=N give the folder itself. It needs CAP_MKNOD. The caller closes it.
 func Dev(options []string, flags Flags) (*os.File, error) {
 	f, err := newMount("tmpfs", append([]string{"mode=0755", "size=64k"}, options...), flags)
 	if err != nil {
@@ -148,13 +149,20 @@ func Dev(options []string, flags Flags) (*os.File, error) {
 }
 
 func fillDev(dir int) error {
+	var owner unix.Stat_t
+	if err := unix.Fstat(dir, &owner); err != nil {
+		return err
+	}
+	give := func(name string) error {
+		return unix.Fchownat(dir, name, int(owner.Uid), int(owner.Gid), unix.AT_SYMLINK_NOFOLLOW)
+	}
 	for _, d := range devices {
 		const mode = 0o666
 		if err := unix.Mknodat(dir, d.name, unix.S_IFCHR|mode, int(unix.Mkdev(d.major, d.minor))); err != nil {
 			return fmt.Errorf("make the device %s: %w", d.name, err)
 		}
 		// The umask of the process took its part.
-		if err := unix.Fchmodat(dir, d.name, mode, 0); err != nil {
+		if err := errors.Join(give(d.name), unix.Fchmodat(dir, d.name, mode, 0)); err != nil {
 			return fmt.Errorf("make the device %s: %w", d.name, err)
 		}
 	}
@@ -162,9 +170,15 @@ func fillDev(dir int) error {
 		if err := unix.Symlinkat(l.target, dir, l.name); err != nil {
 			return fmt.Errorf("make the link %s: %w", l.name, err)
 		}
+		if err := give(l.name); err != nil {
+			return fmt.Errorf("make the link %s: %w", l.name, err)
+		}
 	}
 	for _, name := range []string{"pts", "shm", "mqueue"} {
 		if err := unix.Mkdirat(dir, name, 0o755); err != nil {
+			return fmt.Errorf("make the folder %s: %w", name, err)
+		}
+		if err := errors.Join(give(name), unix.Fchmodat(dir, name, 0o755, 0)); err != nil {
 			return fmt.Errorf("make the folder %s: %w", name, err)
 		}
 	}

@@ -24,6 +24,8 @@ package rootfs
 import (
 	"io/fs"
 	"os"
+
+	"github.com/containust/containust/modules/core/idmap"
 )
 
 // Flags are properties of a mount, not of the file system behind it.
@@ -128,9 +130,10 @@ type Bind struct {
 
 // File is a file that [Scaffold] writes.
 type File struct {
-	Path    string // absolute, inside the root
-	Content []byte
-	Mode    fs.FileMode // permission bits
+	Path     string // absolute, inside the root
+	Content  []byte
+	Mode     fs.FileMode // permission bits
+	UID, GID uint32      // inside
 }
 
 // Scaffold describes a generated layer that lies on top of an image's layers.
@@ -145,6 +148,10 @@ type Scaffold struct {
 	// Files have content. Each replaces what the image has at that path, a
 	// symbolic link too.
 	Files []File
+
+	// IDs say which host ids the owners inside have on disk; an id that does
+	// not exist inside becomes nobody's. The zero value: the same.
+	IDs idmap.IDs
 }
 
 // User is who a container's process is.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/kerneltest"
 	"github.com/containust/containust/modules/core/rootfs"
 	"github.com/stretchr/testify/require"
@@ -184,6 +185,15 @@ func FuzzLookupUser(f *testing.F) {
 	})
 }
 
+// makeScaffold makes one for an image of these layers.
+func makeScaffold(t testing.TB, s rootfs.Scaffold, dir string, layers ...string) error {
+	t.Helper()
+	image, err := rootfs.Image(layers)
+	require.NoError(t, err)
+	defer image.Close()
+	return s.Make(dir, image)
+}
+
 func TestScaffold(t *testing.T) {
 	base := map[string]string{
 		"etc/hosts":       "image's",
@@ -217,7 +227,7 @@ func TestScaffold(t *testing.T) {
 			require.NoError(t, os.Chown(filepath.Join(layer, "data"), 12, 34))
 		}
 		defer unix.Umask(unix.Umask(0o077))
-		require.NoError(t, scaffold.Make(dir, []string{layer}))
+		require.NoError(t, makeScaffold(t, scaffold, dir, layer))
 		require.Equal(t, want, list(t, dir))
 		for name, mode := range map[string]fs.FileMode{
 			"tmp":             fs.ModeDir | fs.ModeSticky | 0o777,
@@ -245,15 +255,45 @@ func TestScaffold(t *testing.T) {
 		// A whiteout: srv is gone, so the link to it leads to nothing.
 		require.NoError(t, unix.Mknod(filepath.Join(upper, "tmp"), unix.S_IFCHR, 0))
 		dir := t.TempDir()
-		require.NoError(t, rootfs.Scaffold{Dirs: []string{"/var/run/x", "/tmp"}}.Make(dir, []string{tree(t, base), upper}))
+		require.NoError(t, makeScaffold(t, rootfs.Scaffold{Dirs: []string{"/var/run/x", "/tmp"}}, dir, tree(t, base), upper))
 		require.Equal(t, map[string]string{"other/": "", "other/x/": "", "tmp/": ""}, list(t, dir))
 	})
 	t.Run("no layer", func(t *testing.T) {
 		kerneltest.RequireRoot(t)
 		dir := t.TempDir()
-		require.NoError(t, rootfs.Scaffold{Dirs: []string{"/proc"}}.Make(dir, nil))
+		require.NoError(t, makeScaffold(t, rootfs.Scaffold{Dirs: []string{"/proc"}}, dir))
 		require.Equal(t, map[string]string{"proc/": ""}, list(t, dir))
 	})
+}
+
+// A layer that nobody maps has the host's ids on disk.
+func TestScaffoldOwners(t *testing.T) {
+	kerneltest.RequireRoot(t)
+	layer, dir := tree(t, map[string]string{"data/": "", "etc/": "", "far/": ""}), t.TempDir()
+	for name, id := range map[string]int{"data": 33, "far": 65536} {
+		require.NoError(t, os.Chown(filepath.Join(layer, name), id, id+1))
+	}
+	s := rootfs.Scaffold{
+		Dirs: []string{"/proc", "/data/inner", "/far/inner"}, MountFiles: []string{"/etc/file"},
+		Files: []rootfs.File{
+			{Path: "/etc/hosts", Mode: 0o644},
+			{Path: "/data/secret", Mode: 0o400, UID: 33, GID: 65535},
+		},
+		IDs: idmap.Contiguous(1 << 20),
+	}
+	require.NoError(t, makeScaffold(t, s, dir, layer))
+	for name, want := range map[string][2]uint32{
+		".": {1 << 20, 1 << 20}, "proc": {1 << 20, 1 << 20}, "data": {1<<20 + 33, 1<<20 + 34}, "data/inner": {1 << 20, 1 << 20},
+		"etc/file": {1 << 20, 1 << 20}, "etc/hosts": {1 << 20, 1 << 20}, "data/secret": {1<<20 + 33, 1<<20 + 65535},
+		"far": {65534, 65534},
+	} {
+		var st unix.Stat_t
+		require.NoError(t, unix.Lstat(filepath.Join(dir, name), &st))
+		require.Equal(t, want, [2]uint32{st.Uid, st.Gid}, name)
+	}
+	info, err := os.Stat(filepath.Join(dir, "data/secret"))
+	require.NoError(t, err)
+	require.Equal(t, fs.FileMode(0o400), info.Mode())
 }
 
 func TestScaffoldErrors(t *testing.T) {
@@ -278,11 +318,11 @@ func TestScaffoldErrors(t *testing.T) {
 		"the root":               {rootfs.Scaffold{Dirs: []string{"/rootlink"}}, "the root itself"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.ErrorContains(t, test.scaffold.Make(t.TempDir(), []string{tree(t, layer)}), test.want)
+			require.ErrorContains(t, makeScaffold(t, test.scaffold, t.TempDir(), tree(t, layer)), test.want)
 		})
 	}
 	t.Run("not empty", func(t *testing.T) {
-		require.ErrorIs(t, rootfs.Scaffold{}.Make(outside, []string{outside}), fs.ErrExist)
+		require.ErrorIs(t, makeScaffold(t, rootfs.Scaffold{}, outside, outside), fs.ErrExist)
 	})
 	t.Run("links out stay inside", func(t *testing.T) {
 		dir := t.TempDir()
@@ -290,7 +330,7 @@ func TestScaffoldErrors(t *testing.T) {
 			Dirs:  []string{"/out/dir", "/climb/dir2"},
 			Files: []rootfs.File{{Path: "/out/file", Content: []byte("x")}, {Path: "/climb", Content: []byte("y")}},
 		}
-		require.NoError(t, s.Make(dir, []string{tree(t, layer)}))
+		require.NoError(t, makeScaffold(t, s, dir, tree(t, layer)))
 		require.Equal(t, map[string]string{"file": "canary"}, list(t, outside))
 		got := list(t, dir)
 		require.Equal(t, "x", got[strings.TrimPrefix(outside, "/")+"/file"])
@@ -319,6 +359,16 @@ func TestDetachedMounts(t *testing.T) {
 			n, err := unix.Readlinkat(int(dev.Fd()), name, buf)
 			require.NoError(t, err)
 			require.Equal(t, want, string(buf[:n]))
+		}
+	})
+	t.Run("dev of another owner", func(t *testing.T) {
+		dev, err := rootfs.Dev([]string{"uid=1000", "gid=1001"}, 0)
+		require.NoError(t, err)
+		defer dev.Close()
+		for _, name := range []string{".", "null", "fd", "pts"} {
+			var st unix.Stat_t
+			require.NoError(t, unix.Fstatat(int(dev.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW))
+			require.Equal(t, [2]uint32{1000, 1001}, [2]uint32{st.Uid, st.Gid}, name)
 		}
 	})
 	t.Run("bind", func(t *testing.T) {

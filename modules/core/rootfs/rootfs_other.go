@@ -20,8 +20,11 @@ func Tmpfs([]string, Flags) (*os.File, error) { return nil, unsupported("make a 
 // Dev needs Linux.
 func Dev([]string, Flags) (*os.File, error) { return nil, unsupported("make /dev") }
 
+// Image needs Linux.
+func Image([]string) (*os.File, error) { return nil, unsupported("open an image") }
+
 // Make needs Linux.
-func (s Scaffold) Make(string, []string) error { return unsupported("make a scaffold") }
+func (s Scaffold) Make(string, *os.File) error { return unsupported("make a scaffold") }
 
 // LookupUser needs Linux.
 func LookupUser(*os.File, string) (User, error) { return User{}, unsupported("look up a user") }

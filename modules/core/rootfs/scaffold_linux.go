@@ -10,24 +10,24 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containust/containust/modules/core/idmap"
 )
 
 // Make writes the scaffold into dir, which must exist and be empty, for an
-// image whose unpacked layers are given, lowest first. Targets are resolved in
-// the image as it will be seen, so that a target below /var/run lands in /run
-// where the image links one to the other. Folders that the image has too get
-// the image's mode and owner, because the topmost layer's are the ones that
-// count.
-//
-// With more than one layer it needs CAP_SYS_ADMIN.
-func (s Scaffold) Make(dir string, layers []string) error {
-	if err := s.make(dir, layers); err != nil {
+// image whose root folder is given, see [Image]. Targets are resolved in the
+// image as it will be seen, so that a target below /var/run lands in /run where
+// the image links one to the other. Folders that the image has too get the
+// image's mode and owner, because the topmost layer's are the ones that count.
+// Owners are set as root only.
+func (s Scaffold) Make(dir string, image *os.File) error {
+	if err := s.make(dir, image); err != nil {
 		return fmt.Errorf("rootfs: make the scaffold %s: %w", dir, err)
 	}
 	return nil
 }
 
-func (s Scaffold) make(dir string, layers []string) (err error) {
+func (s Scaffold) make(dir string, image *os.File) (err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -35,18 +35,13 @@ func (s Scaffold) make(dir string, layers []string) (err error) {
 	if len(entries) > 0 {
 		return fmt.Errorf("it is not empty: %w", fs.ErrExist)
 	}
-	image, err := merge(layers)
-	if err != nil {
-		return err
-	}
-	defer image.Close()
 	out, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
 	defer out.Close()
 
-	b := builder{image: image, out: out}
+	b := builder{image: image, out: out, ids: s.IDs}
 	if err := b.copyAttributes(".", "/"); err != nil {
 		return err
 	}
@@ -73,6 +68,31 @@ func (s Scaffold) make(dir string, layers []string) (err error) {
 type builder struct {
 	image *os.File
 	out   *os.Root
+	ids   idmap.IDs
+}
+
+// nobody is who a host's files belong to that belong to nobody inside
+// (/proc/sys/kernel/overflowuid).
+const nobody = 65534
+
+// give sets the owner of what was made to an id inside. Who is not root keeps
+// everything.
+func (b *builder) give(name string, uid, gid uint32) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	if len(b.ids.UIDs) > 0 {
+		uid = hostID(b.ids.UIDs, uid)
+		gid = hostID(b.ids.GIDs, gid)
+	}
+	return b.out.Lchown(name, int(uid), int(gid))
+}
+
+func hostID(m idmap.Map, id uint32) uint32 {
+	if host, ok := m.Host(id); ok {
+		return host
+	}
+	return nobody
 }
 
 func (b *builder) mountPoint(target string, isDir bool) error {
@@ -93,7 +113,10 @@ func (b *builder) mountPoint(target string, isDir bool) error {
 	if err := b.makeDir(path.Dir(where)); err != nil {
 		return err
 	}
-	return b.out.WriteFile(relative(where), nil, 0o644)
+	if err := b.out.WriteFile(relative(where), nil, 0o644); err != nil {
+		return err
+	}
+	return b.give(relative(where), 0, 0)
 }
 
 func (b *builder) file(f File) error {
@@ -105,6 +128,9 @@ func (b *builder) file(f File) error {
 		return err
 	}
 	if err := b.out.WriteFile(relative(where), f.Content, 0o600); err != nil {
+		return err
+	}
+	if err := b.give(relative(where), f.UID, f.GID); err != nil {
 		return err
 	}
 	// Without the umask of the process.
@@ -219,7 +245,7 @@ func (b *builder) makeDir(p string) error {
 func (b *builder) copyAttributes(name, p string) error {
 	f, err := resolveIn(b.image, relative(p), unix.O_PATH|unix.O_NOFOLLOW)
 	if errors.Is(err, fs.ErrNotExist) {
-		return b.out.Chmod(name, 0o755)
+		return errors.Join(b.give(name, 0, 0), b.out.Chmod(name, 0o755))
 	}
 	if err != nil {
 		return err
@@ -232,7 +258,7 @@ func (b *builder) copyAttributes(name, p string) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return &fs.PathError{Op: "mkdir", Path: p, Err: unix.ENOTDIR}
 	}
-	if err := b.out.Chown(name, int(st.Uid), int(st.Gid)); err != nil {
+	if err := b.give(name, st.Uid, st.Gid); err != nil {
 		return err
 	}
 	info, err := f.Stat()
@@ -250,7 +276,19 @@ func relative(p string) string {
 	return strings.TrimPrefix(p, "/")
 }
 
-// merge opens the root of an image as its layers show it together.
+// Image opens the root folder of an image whose unpacked layers are given,
+// lowest first, as they show it together, with the owners on disk. The caller
+// closes it.
+//
+// With other than one layer it needs CAP_SYS_ADMIN.
+func Image(layers []string) (*os.File, error) {
+	f, err := merge(layers)
+	if err != nil {
+		return nil, fmt.Errorf("rootfs: open the image: %w", err)
+	}
+	return f, nil
+}
+
 func merge(layers []string) (*os.File, error) {
 	switch len(layers) {
 	case 0:
@@ -258,46 +296,51 @@ func merge(layers []string) (*os.File, error) {
 	case 1:
 		return os.Open(layers[0])
 	}
-	fsfd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("merge layers: %w", err)
-	}
-	defer unix.Close(fsfd)
 	var names []string
 	for i := len(layers) - 1; i >= 0; i-- {
 		f, err := os.Open(layers[i])
 		if err != nil {
-			return nil, fmt.Errorf("merge layers: %w", err)
+			return nil, err
 		}
 		defer f.Close()
 		// Short names, since an option has at most 255 bytes, and without the
 		// colons and commas that a path may contain.
 		names = append(names, "/proc/self/fd/"+strconv.Itoa(int(f.Fd())))
 	}
-	if err := setLayers(fsfd, names); err != nil {
-		return nil, fmt.Errorf("merge layers: %w", err)
+	// One by one, or in one string where Linux is older than 6.5, which says
+	// what it does not know only in the end.
+	mount, err := mergeBy(func(fsfd int) error {
+		for _, name := range names {
+			if err := unix.FsconfigSetString(fsfd, "lowerdir+", name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, unix.EINVAL) {
+		return mergeBy(func(fsfd int) error {
+			return unix.FsconfigSetString(fsfd, "lowerdir", strings.Join(names, ":"))
+		})
+	}
+	return mount, err
+}
+
+// mergeBy makes a read-only overlay of the layers that set gives it.
+func mergeBy(set func(fsfd int) error) (*os.File, error) {
+	fsfd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fsfd)
+	if err := set(fsfd); err != nil {
+		return nil, err
 	}
 	if err := unix.FsconfigCreate(fsfd); err != nil {
-		return nil, fmt.Errorf("merge layers: %w", err)
+		return nil, err
 	}
 	fd, err := unix.Fsmount(fsfd, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY)
 	if err != nil {
-		return nil, fmt.Errorf("merge layers: %w", err)
+		return nil, err
 	}
 	return os.NewFile(uintptr(fd), "overlay"), nil
-}
-
-// setLayers gives overlay its lower layers, topmost first: one by one, or in
-// one string where Linux is older than 6.5.
-func setLayers(fsfd int, names []string) error {
-	for i, name := range names {
-		err := unix.FsconfigSetString(fsfd, "lowerdir+", name)
-		if i == 0 && err == unix.EINVAL {
-			return unix.FsconfigSetString(fsfd, "lowerdir", strings.Join(names, ":"))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

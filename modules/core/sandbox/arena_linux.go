@@ -85,7 +85,7 @@ func (a *arena) assemble(first []step, t *table) {
 	h.fork = cloneArgs{
 		// With CLONE_PARENT the new process is the caller's child, and its exit
 		// signal must be 0.
-		flags:     unix.CLONE_VM | unix.CLONE_PARENT | unix.CLONE_PARENT_SETTID,
+		flags:     t.forkFlags | unix.CLONE_VM | unix.CLONE_PARENT | unix.CLONE_PARENT_SETTID,
 		parentTID: uint64(address(&h.second)),
 	}
 	n := len(first) + len(t.steps)

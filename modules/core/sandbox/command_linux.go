@@ -25,8 +25,7 @@ func (t *table) command(c *Command, null arg) error {
 	t.call("start a session keyring", unix.SYS_KEYCTL, number(unix.KEYCTL_JOIN_SESSION_KEYRING), number(0))
 	t.on(0, unix.ENOSYS)
 	for _, r := range c.Rlimits {
-		limit := unix.Rlimit{Cur: r.Cur, Max: r.Max}
-		t.call("set the limit "+rlimitName(r.Resource), unix.SYS_PRLIMIT64, number(0), number(r.Resource), t.bytes(memory(&limit)), number(0))
+		t.setLimit(r.Resource, unix.Rlimit{Cur: r.Cur, Max: r.Max})
 	}
 	if err := t.credentials(c); err != nil {
 		return err
@@ -64,9 +63,7 @@ func (t *table) credentials(c *Command) error {
 	t.call(capabilities, unix.SYS_PRCTL, number(unix.PR_SET_KEEPCAPS), number(1))
 	t.call("set the group", unix.SYS_SETRESGID, number(c.GID), number(c.GID), number(c.GID))
 	t.call("set the user", unix.SYS_SETRESUID, number(c.UID), number(c.UID), number(c.UID))
-	// A change of credentials makes the shared memory as dumpable as the
-	// system's fs.suid_dumpable says.
-	t.call("stay unreadable", unix.SYS_PRCTL, number(unix.PR_SET_DUMPABLE), number(0))
+	t.stayUnreadable()
 
 	// Root gets its capabilities from the bounding set when it runs a program.
 	// Others need ambient ones, which must be inheritable.
@@ -86,6 +83,16 @@ func (t *table) credentials(c *Command) error {
 		t.call(capabilities, unix.SYS_PRCTL, number(unix.PR_CAP_AMBIENT), number(unix.PR_CAP_AMBIENT_RAISE), number(n), number(0), number(0))
 	}
 	return nil
+}
+
+// stayUnreadable follows a change of credentials, which makes the shared memory
+// as dumpable as the system's fs.suid_dumpable says.
+func (t *table) stayUnreadable() {
+	t.call("stay unreadable", unix.SYS_PRCTL, number(unix.PR_SET_DUMPABLE), number(0))
+}
+
+func (t *table) setLimit(resource int, limit unix.Rlimit) {
+	t.call("set the limit "+rlimitName(resource), unix.SYS_PRLIMIT64, number(0), number(resource), t.bytes(memory(&limit)), number(0))
 }
 
 // streams puts the standard streams in place and leaves no other file open.

@@ -1,21 +1,14 @@
 package sandbox
 
-import (
-	"context"
-
-	"golang.org/x/sys/unix"
-)
+import "context"
 
 // LaunchOnOldKernel launches as on a kernel that clones no detached mounts.
 func LaunchOnOldKernel(ctx context.Context, spec Spec, opts Options) (*Process, error) {
 	t := newTable()
 	t.clonesDetached = false
-	dev, err := t.launch(&spec)
-	if dev != nil {
-		defer dev.Close()
-	}
-	if err != nil {
+	defer t.close()
+	if err := t.launch(&spec); err != nil {
 		return nil, err
 	}
-	return t.run(ctx, unix.CLONE_NEWPID, spec.Cgroup, opts)
+	return t.run(ctx, spec.Cgroup, opts)
 }

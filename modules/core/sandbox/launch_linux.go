@@ -25,14 +25,11 @@ import (
 // mounts may have been used up.
 func Launch(ctx context.Context, spec Spec, opts Options) (*Process, error) {
 	t := newTable()
-	dev, err := t.launch(&spec)
-	if dev != nil {
-		defer dev.Close()
-	}
-	if err != nil {
+	defer t.close()
+	if err := t.launch(&spec); err != nil {
 		return nil, err
 	}
-	return t.run(ctx, unix.CLONE_NEWPID, spec.Cgroup, opts)
+	return t.run(ctx, spec.Cgroup, opts)
 }
 
 // Exec starts a further process in all namespaces of target, which must live
@@ -47,12 +44,12 @@ func Exec(ctx context.Context, target *Process, spec ExecSpec, opts Options) (*P
 	if err := t.exec(namespaces, &spec); err != nil {
 		return nil, err
 	}
-	return t.run(ctx, 0, spec.Cgroup, opts)
+	return t.run(ctx, spec.Cgroup, opts)
 }
 
 // run makes a child that walks the table, and waits until it runs its program
 // or is dead.
-func (t *table) run(ctx context.Context, flags uint64, cgroup *os.File, opts Options) (*Process, error) {
+func (t *table) run(ctx context.Context, cgroup *os.File, opts Options) (*Process, error) {
 	if opts.Logger != nil && opts.Logger.Enabled(ctx, slog.LevelDebug) {
 		opts.Logger.DebugContext(ctx, "launch", "steps", t.String())
 	}
@@ -65,20 +62,11 @@ func (t *table) run(ctx context.Context, flags uint64, cgroup *os.File, opts Opt
 	}
 	defer show()
 
-	c, err := t.start(flags, cgroup)
+	c, err := t.start(cgroup)
 	if err != nil {
 		return nil, err
 	}
-	cancelled := context.AfterFunc(ctx, c.kill)
-	err = c.wait()
-	if err == nil {
-		err = c.outcome(t)
-	}
-	if !cancelled() {
-		<-c.killed
-		err = fmt.Errorf("sandbox: launch: %w", ctx.Err())
-	}
-	return c.finish(err)
+	return c.finish(c.await(ctx, func() error { return c.outcome(t) }))
 }
 
 // A child is a process that walks a table.
@@ -93,7 +81,7 @@ type child struct {
 }
 
 // start clones the child.
-func (t *table) start(flags uint64, cgroup *os.File) (*child, error) {
+func (t *table) start(cgroup *os.File) (*child, error) {
 	c := &child{killed: make(chan struct{})}
 	for _, s := range t.steps {
 		c.forks = c.forks || s.fork
@@ -108,7 +96,7 @@ func (t *table) start(flags uint64, cgroup *os.File) (*child, error) {
 	// Nobody else may be cloned while the pipe's write end is open here: its
 	// copy would hold back the end of ours.
 	syscall.ForkLock.Lock()
-	err = c.clone(t, keep, flags, cgroup)
+	err = c.clone(t, keep, cgroup)
 	syscall.ForkLock.Unlock()
 	runtime.KeepAlive(t.files)
 	runtime.KeepAlive(cgroup)
@@ -118,7 +106,7 @@ func (t *table) start(flags uint64, cgroup *os.File) (*child, error) {
 	return c, nil
 }
 
-func (c *child) clone(t *table, keep []int, flags uint64, cgroup *os.File) error {
+func (c *child) clone(t *table, keep []int, cgroup *os.File) error {
 	r, w, err := pipe()
 	if err != nil {
 		return err
@@ -133,7 +121,7 @@ func (c *child) clone(t *table, keep []int, flags uint64, cgroup *os.File) error
 		// Without CLONE_VFORK: a thread that waits in it could not be stopped
 		// for a garbage collection. The exit signal is 0 until execve makes it
 		// SIGCHLD.
-		flags: flags | unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
+		flags: t.cloneFlags | unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
 		pidfd: uint64(address(&h.pidfd)),
 	}
 	if cgroup != nil {
@@ -192,7 +180,21 @@ func closeRange(from, to int) step {
 	}
 }
 
-// wait blocks until the child has left the shared memory.
+// await waits for the child, which ctx may end, and returns how it went.
+func (c *child) await(ctx context.Context, outcome func() error) error {
+	cancelled := context.AfterFunc(ctx, c.kill)
+	err := c.wait()
+	if err == nil {
+		err = outcome()
+	}
+	if !cancelled() {
+		<-c.killed
+		err = fmt.Errorf("sandbox: launch: %w", ctx.Err())
+	}
+	return err
+}
+
+// wait blocks until the child has left the shared memory, or closed its files.
 func (c *child) wait() error {
 	var b [1]byte
 	// The child never writes. When it runs its program or dies, the kernel
@@ -225,12 +227,21 @@ func (c *child) end() {
 	}
 }
 
+// at is the index of the table's step that runs, or ran last. It is negative
+// before the first.
+func (c *child) at() int {
+	at := atomic.LoadUintptr(&c.arena.head.at)
+	if at == 0 {
+		return -1
+	}
+	return int((at-c.arena.head.first)/opSize) - c.front
+}
+
 // outcome tells from the shared memory how the launch went.
 func (c *child) outcome(t *table) error {
-	h := c.arena.head
-	at := int((h.at-h.first)/opSize) - c.front
+	h, at := c.arena.head, c.at()
 	switch {
-	case h.at == 0 || at < 0 && h.errno == 0:
+	case at < 0 && h.errno == 0:
 		return fmt.Errorf("sandbox: launch: %w", ErrKilled)
 	case at < 0:
 		return &StepError{Step: "close the caller's files", Errno: syscall.Errno(h.errno)}
@@ -270,27 +281,31 @@ func (c *child) execError(t *table) error {
 // it, and releases what the launch took.
 func (c *child) finish(err error) (*Process, error) {
 	if err != nil {
-		c.end()
+		return nil, errors.Join(err, c.drop())
 	}
-	second := int(c.arena.head.second)
-	if err != nil || c.forks {
-		err = errors.Join(err, reap(unix.P_PIDFD, c.pidfd), unix.Close(c.pidfd))
-	}
-	if err != nil && second != 0 {
-		err = errors.Join(err, reap(unix.P_PID, second))
-	}
-	err = errors.Join(err, c.ended.Close(), c.arena.free())
-	if err != nil {
-		return nil, err
-	}
+	pid, pidfd := c.pid, c.pidfd
 	if c.forks {
 		// Not reaped yet, so the id is still its own.
-		c.pid = second
-		if c.pidfd, err = unix.PidfdOpen(second, 0); err != nil {
-			return nil, fmt.Errorf("sandbox: open process %d: %w", second, err)
+		pid = int(c.arena.head.second)
+		if pidfd, err = unix.PidfdOpen(pid, 0); err != nil {
+			return nil, errors.Join(fmt.Errorf("sandbox: open process %d: %w", pid, err), c.drop())
 		}
+		err = errors.Join(reap(unix.P_PIDFD, c.pidfd), unix.Close(c.pidfd))
 	}
-	return newProcess(c.pid, c.pidfd), nil
+	if err := errors.Join(err, c.ended.Close(), c.arena.free()); err != nil {
+		return nil, err
+	}
+	return newProcess(pid, pidfd), nil
+}
+
+// drop ends the child and leaves nothing of it.
+func (c *child) drop() error {
+	c.end()
+	err := errors.Join(reap(unix.P_PIDFD, c.pidfd), unix.Close(c.pidfd))
+	if second := int(c.arena.head.second); second != 0 {
+		err = errors.Join(err, reap(unix.P_PID, second))
+	}
+	return errors.Join(err, c.ended.Close(), c.arena.free())
 }
 
 // reap waits for a child's death and takes its status.

@@ -12,6 +12,13 @@
 //	defer p.Close()
 //	exit, err := p.Wait(ctx)
 //
+// With a user namespace of its own, a container's root has no power outside:
+//
+//	ns, err := sandbox.Prepare(ctx, idmap.Contiguous(first), sandbox.PrepareOptions{Network: true})
+//	defer ns.Close()
+//	err = idmap.Mount(root, ns.User, false)
+//	p, err := sandbox.Launch(ctx, sandbox.Spec{User: ns.User, Network: ns.Network, …
+//
 // # How a launch works
 //
 // A launch is a table of system calls. The caller's process resolves
@@ -29,7 +36,7 @@
 // program never meets one whose launch failed.
 //
 // Needs Linux 5.14 on amd64 or arm64, CAP_SYS_ADMIN and the capabilities that
-// the specification implies. Elsewhere errors match [errors.ErrUnsupported].
+// the specification implies; for a user namespace, those of root. Elsewhere errors match [errors.ErrUnsupported].
 // All functions and methods are safe for concurrent use.
 package sandbox
 
@@ -46,8 +53,8 @@ import (
 // files but its standard streams.
 //
 // File descriptors in a Spec are borrowed for the duration of the call; the
-// caller keeps and closes them. A user namespace, a system call filter and a
-// terminal will be further fields; their steps have a place in the table.
+// caller keeps and closes them. A system call filter and a terminal will be
+// further fields; their steps have a place in the table.
 type Spec struct {
 	Command
 
@@ -61,7 +68,17 @@ type Spec struct {
 
 	Hostname string // empty: the caller's
 
-	// Network is an open network namespace to enter. Nil: a new one with
+	// User is an open user namespace with its maps written, as Prepare makes
+	// it. The process is in it, its ids are those inside, and it owns all other
+	// namespaces of the process. Root's files must belong to its root: what
+	// Root and the mounts' sources show is up to the caller. Nil: the caller's.
+	User *os.File
+	// RootUID and RootGID are who root of User is outside. What the launch
+	// makes outside, /dev, belongs to them.
+	RootUID, RootGID uint32
+
+	// Network is an open network namespace to enter. With User it must be owned
+	// by that, as Prepare makes it, or no sysfs can be mounted. Nil: a new one with
 	// nothing but loopback, or with HostNetwork the caller's.
 	Network     *os.File
 	HostNetwork bool

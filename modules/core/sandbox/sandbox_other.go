@@ -10,11 +10,17 @@ import (
 	"syscall"
 
 	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/idmap"
 )
 
 // Launch needs Linux.
 func Launch(context.Context, Spec, Options) (*Process, error) {
 	return nil, unsupported("launch")
+}
+
+// Prepare needs Linux.
+func Prepare(context.Context, idmap.IDs, PrepareOptions) (*Namespaces, error) {
+	return nil, unsupported("prepare namespaces")
 }
 
 // Exec needs Linux.

@@ -35,18 +35,19 @@ var clonesDetached = sync.OnceValue(func() bool {
 	return clone.Close() == nil
 })
 
-// launch fills the table for a container's first process. The caller closes the
-// file that it returns, if any, after the child has run the table.
-func (t *table) launch(spec *Spec) (dev *os.File, err error) {
+// launch fills the table for a container's first process.
+func (t *table) launch(spec *Spec) error {
 	if err := spec.check(); err != nil {
-		return nil, err
+		return err
 	}
-	t.namespaces(spec)
+	if err := t.namespaces(spec); err != nil {
+		return err
+	}
 	root := t.file(spec.Root)
 	t.attachRoot(root)
-	dev, err = t.mounts(root, spec)
+	dev, err := t.mounts(root, spec)
 	if err != nil {
-		return dev, err
+		return err
 	}
 	null := t.null(root, dev)
 	t.mask(root, null, spec.Masked)
@@ -58,7 +59,7 @@ func (t *table) launch(spec *Spec) (dev *os.File, err error) {
 	if spec.Hostname != "" {
 		t.call("set the host name", unix.SYS_SETHOSTNAME, t.text(spec.Hostname), number(len(spec.Hostname)))
 	}
-	return dev, t.command(&spec.Command, null)
+	return t.command(&spec.Command, null)
 }
 
 // exec fills the table for a further process.
@@ -66,35 +67,106 @@ func (t *table) exec(namespaces *os.File, spec *ExecSpec) error {
 	if err := spec.Command.check(); err != nil {
 		return err
 	}
-	t.call("enter the container", unix.SYS_SETNS, t.file(namespaces), number(unix.CLONE_NEWNS|unix.CLONE_NEWPID|
+	if err := t.raise(spec.Rlimits); err != nil {
+		return err
+	}
+	const name = "enter the container"
+	t.call(name, unix.SYS_SETNS, t.file(namespaces), number(unix.CLONE_NEWNS|unix.CLONE_NEWPID|
 		unix.CLONE_NEWIPC|unix.CLONE_NEWUTS|unix.CLONE_NEWCGROUP|unix.CLONE_NEWNET))
+	// Last, because a container may share a network namespace that its own user
+	// namespace has no power over.
+	t.call(name, unix.SYS_SETNS, t.file(namespaces), number(unix.CLONE_NEWUSER))
+	t.on(rootSteps, unix.EINVAL) // it shares the caller's
+	t.becomeRoot()
 	// A process does not change its own pid namespace, only its children's.
-	t.call("clone inside the container", unix.SYS_CLONE3)
-	t.last().fork = true
+	t.fork("clone inside the container", 0)
 	return t.command(&spec.Command, t.null(number(unix.AT_FDCWD), nil))
 }
 
-func (t *table) namespaces(spec *Spec) {
+func (t *table) namespaces(spec *Spec) error {
+	if spec.User != nil {
+		return t.userNamespaces(spec)
+	}
+	t.cloneFlags = unix.CLONE_NEWPID
 	// Here and not in the clone, which holds up the caller's thread, and where
 	// a cgroup namespace would be rooted in the caller's cgroup.
 	fresh := unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
 	switch {
 	case spec.Network != nil:
-		t.call("enter the network namespace", unix.SYS_SETNS, t.file(spec.Network), number(unix.CLONE_NEWNET))
+		t.enterNetwork(spec.Network)
 	case !spec.HostNetwork:
 		fresh |= unix.CLONE_NEWNET
 	}
 	t.call("make namespaces", unix.SYS_UNSHARE, number(fresh))
 	if fresh&unix.CLONE_NEWNET != 0 {
-		const name = "bring up the loopback interface"
-		s := t.call(name, unix.SYS_SOCKET, number(unix.AF_INET), number(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC), number(0))
-		request := struct {
-			name  [unix.IFNAMSIZ]byte
-			flags uint16
-			_     [22]byte
-		}{name: [unix.IFNAMSIZ]byte{'l', 'o'}, flags: unix.IFF_UP}
-		t.call(name, unix.SYS_IOCTL, result(s), number(unix.SIOCSIFFLAGS), t.bytes(memory(&request)))
+		t.bringUpLoopback()
 	}
+	return nil
+}
+
+// userNamespaces enters a user namespace and then makes the others, which it
+// owns: the steps after that have power inside and none outside.
+func (t *table) userNamespaces(spec *Spec) error {
+	if err := t.raise(spec.Rlimits); err != nil {
+		return err
+	}
+	if spec.Network != nil {
+		t.enterNetwork(spec.Network)
+	}
+	t.call("enter the user namespace", unix.SYS_SETNS, t.file(spec.User), number(unix.CLONE_NEWUSER))
+	t.becomeRoot()
+	fresh := uint64(unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP)
+	if spec.Network == nil && !spec.HostNetwork {
+		fresh |= unix.CLONE_NEWNET
+	}
+	t.fork("make namespaces", fresh)
+	if fresh&unix.CLONE_NEWNET != 0 {
+		t.bringUpLoopback()
+	}
+	return nil
+}
+
+func (t *table) enterNetwork(ns *os.File) {
+	t.call("enter the network namespace", unix.SYS_SETNS, t.file(ns), number(unix.CLONE_NEWNET))
+}
+
+// rootSteps is how many steps becomeRoot has.
+const rootSteps = 3
+
+// becomeRoot makes the child root of the user namespace that it has entered:
+// until then it is nobody there, though with all power.
+func (t *table) becomeRoot() {
+	const name = "become root in the user namespace"
+	t.call(name, unix.SYS_SETRESGID, number(0), number(0), number(0))
+	t.call(name, unix.SYS_SETRESUID, number(0), number(0), number(0))
+	t.stayUnreadable()
+}
+
+// raise raises hard limits, which takes power outside of the user namespace
+// that comes next. The limits themselves are set at the end: until then they
+// could be in the way.
+func (t *table) raise(limits []Rlimit) error {
+	for _, r := range limits {
+		var own unix.Rlimit
+		if err := unix.Prlimit(0, r.Resource, nil, &own); err != nil {
+			return fmt.Errorf("sandbox: read the limit %s: %w", rlimitName(r.Resource), err)
+		}
+		if r.Max > own.Max {
+			t.setLimit(r.Resource, unix.Rlimit{Cur: own.Cur, Max: r.Max})
+		}
+	}
+	return nil
+}
+
+func (t *table) bringUpLoopback() {
+	const name = "bring up the loopback interface"
+	s := t.call(name, unix.SYS_SOCKET, number(unix.AF_INET), number(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC), number(0))
+	request := struct {
+		name  [unix.IFNAMSIZ]byte
+		flags uint16
+		_     [22]byte
+	}{name: [unix.IFNAMSIZ]byte{'l', 'o'}, flags: unix.IFF_UP}
+	t.call(name, unix.SYS_IOCTL, result(s), number(unix.SIOCSIFFLAGS), t.bytes(memory(&request)))
 }
 
 // attachRoot puts the root over "/" of the new mount namespace, which a pivot
@@ -119,12 +191,26 @@ func (t *table) mounts(root arg, spec *Spec) (dev *os.File, err error) {
 			source = t.file(m.Source)
 			t.setAttr(name, source, unix.AT_RECURSIVE, unix.MountAttr{Attr_set: m.Flags.Attrs(), Propagation: unix.MS_PRIVATE})
 		case m.Type == rootfs.TypeDev && dev != nil:
-			return dev, fmt.Errorf("sandbox: %s: the specification mounts %q twice", name, m.Type)
+			return nil, fmt.Errorf("sandbox: %s: the specification mounts %q twice", name, m.Type)
 		case m.Type == rootfs.TypeDev:
-			if dev, err = rootfs.Dev(m.Options, m.Flags); err != nil {
+			options := m.Options
+			if spec.User != nil {
+				options = append([]string{fmt.Sprintf("uid=%d", spec.RootUID), fmt.Sprintf("gid=%d", spec.RootGID)}, options...)
+			}
+			if dev, err = rootfs.Dev(options, m.Flags); err != nil {
 				return nil, fmt.Errorf("sandbox: %s: %w", name, err)
 			}
-			source = t.file(dev)
+			source = t.file(t.own(dev))
+		case m.Type == "sysfs" && spec.User != nil && spec.HostNetwork:
+			// A sysfs shows a network namespace, and only who owns that may
+			// make one.
+			sys, err := rootfs.Folder("/sys", rootfs.Bind{ReadOnly: true, Recursive: true, Flags: m.Flags})
+			if err != nil {
+				return nil, fmt.Errorf("sandbox: %s: %w", name, err)
+			}
+			source = t.file(t.own(sys))
+			t.attach(name, source, result(t.resolve(name, root, m.Target, unix.O_PATH)), "")
+			continue
 		default:
 			source = t.newFileSystem(name, m.Type, m.Options, m.Flags)
 		}

@@ -16,6 +16,10 @@ type table struct {
 	data  []datum
 	files []*os.File // whose numbers the steps contain
 
+	opened     []*os.File // of the table itself; close closes them
+	cloneFlags uint64     // of the child's own clone
+	forkFlags  uint64     // of the one of a fork step
+
 	program        string // Args[0], for errors
 	clonesDetached bool   // what the kernel can
 }
@@ -85,6 +89,19 @@ func (t *table) argv(s []string) arg { return t.datum(datum{kind: dataArgs, word
 func (t *table) envp(s []string) arg { return t.datum(datum{kind: dataEnv, words: s}) }
 func (t *table) file(f *os.File) arg { t.files = append(t.files, f); return number(f.Fd()) }
 
+// own takes over a file that the steps use.
+func (t *table) own(f *os.File) *os.File {
+	t.opened = append(t.opened, f)
+	return f
+}
+
+// close closes the table's own files, after the child has run the steps.
+func (t *table) close() {
+	for _, f := range t.opened {
+		f.Close()
+	}
+}
+
 // descriptors are the numbers of the files that the steps use.
 func (t *table) descriptors() []int {
 	var fds []int
@@ -105,6 +122,14 @@ func (t *table) call(name string, nr uintptr, args ...arg) int {
 }
 
 func (t *table) last() *step { return &t.steps[len(t.steps)-1] }
+
+// fork appends a step that makes a process, in new namespaces where flags say
+// so, which goes on with the table in the place of this one.
+func (t *table) fork(name string, flags uint64) {
+	t.call(name, unix.SYS_CLONE3)
+	t.last().fork = true
+	t.forkFlags = flags
+}
 
 // on makes the given errors of the last step none: after them, the next skip
 // steps are left out.
@@ -144,7 +169,7 @@ func (t *table) String() string {
 			fmt.Fprintf(&b, "; on %s to %d", describeErrnos(s.tolerate), i+1+s.skip)
 		}
 		if s.fork {
-			b.WriteString("; the new process goes on")
+			fmt.Fprintf(&b, "; the new process goes on, flags %#x", t.forkFlags)
 		}
 		if s.again {
 			b.WriteString("; again on EAGAIN")
@@ -217,6 +242,7 @@ var callNames = map[uintptr]string{
 	unix.SYS_OPENAT2:        "openat2",
 	unix.SYS_OPEN_TREE:      "open_tree",
 	unix.SYS_PIVOT_ROOT:     "pivot_root",
+	unix.SYS_PPOLL:          "ppoll",
 	unix.SYS_PRCTL:          "prctl",
 	unix.SYS_PRLIMIT64:      "prlimit64",
 	unix.SYS_RT_SIGACTION:   "rt_sigaction",

@@ -46,9 +46,15 @@ func TestTableGolden(t *testing.T) {
 			Stdout:       os.Stdin,
 		},
 	}
-	_, err := tab.launch(spec)
-	require.NoError(t, err)
+	require.NoError(t, tab.launch(spec))
 	golden(t, "launch", tab.String())
+
+	tab = &table{clonesDetached: true}
+	require.NoError(t, tab.launch(&Spec{
+		Root: os.Stdin, User: os.Stdout, Network: os.Stderr,
+		Command: Command{Args: []string{"/server"}},
+	}))
+	golden(t, "user", tab.String())
 
 	tab = &table{}
 	require.NoError(t, tab.exec(os.Stdout, &ExecSpec{Command: Command{Args: []string{"/bin/sh"}, AllowNewPrivileges: true}}))
@@ -94,13 +100,25 @@ func TestLayout(t *testing.T) {
 	require.EqualValues(t, 128, unsafe.Sizeof(childInfo{}))
 }
 
+// What a user namespace may not do any more is done before.
+func TestRaise(t *testing.T) {
+	var own unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_RTPRIO, &own))
+	tab := &table{}
+	require.NoError(t, tab.raise([]Rlimit{{Resource: unix.RLIMIT_RTPRIO, Max: own.Max}}))
+	require.Empty(t, tab.steps, "nothing to raise")
+	require.NoError(t, tab.raise([]Rlimit{{Resource: unix.RLIMIT_RTPRIO, Max: own.Max + 1}}))
+	want := unix.Rlimit{Cur: own.Cur, Max: own.Max + 1}
+	require.Equal(t, fmt.Sprintf("  0 prlimit64(0, %d, {%x}) # set the limit rtprio\n", unix.RLIMIT_RTPRIO, memory(&want)), tab.String())
+}
+
 // A table of calls with known answers finds out what the assembly does with
 // arguments, references, tolerated errors and jumps.
 func TestInterpreter(t *testing.T) {
 	run := func(fill func(*table)) error {
 		tab := &table{program: "/none"}
 		fill(tab)
-		p, err := tab.run(t.Context(), 0, nil, Options{})
+		p, err := tab.run(t.Context(), nil, Options{})
 		require.Nil(t, p, "the last step is no program")
 		require.Error(t, err)
 		return err

@@ -16,6 +16,7 @@ import (
 
 	"github.com/containust/containust/modules/core/cgroup"
 	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/network"
 	"github.com/containust/containust/modules/core/sandbox"
 	"github.com/containust/containust/modules/sdk/state"
@@ -40,11 +41,14 @@ type Backend struct {
 	log  *slog.Logger
 	boot string
 	net  projectNetwork
+	ids  idmap.Project
 
 	// life ends with Close: whoever watches a process then lets go of it.
 	life  context.Context
 	letGo context.CancelFunc
 	tasks sync.WaitGroup // watchers and pumps
+
+	volumes sync.Mutex // held while one may be made
 
 	mu         sync.Mutex
 	containers map[string]*instance
@@ -72,6 +76,7 @@ type run struct {
 type record struct {
 	Config    container.Config      `json:"config"`
 	Boot      string                `json:"boot"`
+	FirstID   uint32                `json:"first_id"` // of its idmap.Size host ids
 	PID       int                   `json:"pid,omitempty"`
 	StartTime uint64                `json:"start_time,omitempty"`
 	User      userRecord            `json:"user,omitzero"`
@@ -91,6 +96,7 @@ func Open(ctx context.Context, opts Options) (*Backend, error) {
 	}
 	b := &Backend{
 		opts: opts, log: opts.Logger, boot: strings.TrimSpace(string(boot)),
+		ids:        idmap.Project{Name: opts.Project, Holder: opts.RunDir},
 		containers: map[string]*instance{},
 	}
 	b.life, b.letGo = context.WithCancel(context.Background())
@@ -106,7 +112,7 @@ func Open(ctx context.Context, opts Options) (*Backend, error) {
 	if err := b.net.open(ctx); err != nil {
 		return nil, err
 	}
-	if err := b.adopt(); err != nil {
+	if err := b.adopt(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
@@ -124,7 +130,7 @@ func (b *Backend) recordFile(name string) string {
 }
 
 // adopt reads the records and finds the processes that are still there.
-func (b *Backend) adopt() error {
+func (b *Backend) adopt(ctx context.Context) error {
 	entries, err := os.ReadDir(b.containersDir())
 	if err != nil {
 		return err
@@ -145,6 +151,9 @@ func (b *Backend) adopt() error {
 		}
 		c := &instance{record: rec}
 		b.containers[name] = c
+		if err := b.adoptIDs(ctx, rec); err != nil {
+			return fmt.Errorf("take over %s: %w", name, err)
+		}
 		if rec.PID == 0 {
 			continue
 		}
@@ -153,6 +162,18 @@ func (b *Backend) adopt() error {
 		}
 	}
 	return nil
+}
+
+// adoptIDs claims the ids of a container, in case the registry was lost. What
+// somebody else has taken since is a matter of the next start.
+func (b *Backend) adoptIDs(ctx context.Context, rec record) error {
+	err := b.ids.Claim(ctx, rec.Config.Name, rec.FirstID, rec.PID != 0)
+	var taken *idmap.TakenError
+	if errors.As(err, &taken) {
+		b.log.Error("the ids of a container are not its own any more", "container", rec.Config.Name, "error", taken)
+		return nil
+	}
+	return err
 }
 
 func (b *Backend) adoptProcess(name string, c *instance) error {
@@ -287,7 +308,7 @@ func (b *Backend) Available(ctx context.Context) error {
 	return nil
 }
 
-// Release removes the project's network, cgroup and records. Nothing may run.
+// Release removes the project's network, cgroup, ids and records. Nothing may run.
 func (b *Backend) Release(ctx context.Context) error {
 	if err := b.net.remove(ctx); err != nil {
 		return err
@@ -295,7 +316,7 @@ func (b *Backend) Release(ctx context.Context) error {
 	if err := b.removeProjectCgroup(ctx); err != nil {
 		return err
 	}
-	return os.RemoveAll(b.opts.RunDir)
+	return errors.Join(b.ids.FreeAll(ctx), os.RemoveAll(b.opts.RunDir))
 }
 
 // Close lets go of everything; containers go on.

@@ -10,19 +10,25 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containust/containust/modules/core/cgroup"
+	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/network"
+	"github.com/containust/containust/modules/core/sandbox"
 )
 
-// oldestKernel is the first version with everything that cannot be done
-// without: cgroup.kill.
-const oldestKernel = "5.14"
+// The first version with everything that cannot be done without: overlays of
+// layers with mapped owners.
+const (
+	oldestMajor, oldestMinor = 5, 19
+	oldestKernel             = "5.19"
+)
 
 // Check looks at everything that native containers need of this machine. It
 // changes nothing.
 func Check(ctx context.Context) []Requirement {
 	found := []Requirement{checkKernel(), checkPrivileges(), checkCgroup(), checkOverlay()}
 	if found[1].Err == nil {
-		found = append(found, checkNetwork(ctx)) // without privileges it could only fail for want of them
+		// Without privileges they could only fail for want of them.
+		found = append(found, checkUserNamespaces(ctx), checkNetwork(ctx))
 	}
 	return found
 }
@@ -39,7 +45,7 @@ func checkKernel() Requirement {
 		return r
 	}
 	r.Found = release
-	if major < 5 || major == 5 && minor < 14 {
+	if major < oldestMajor || major == oldestMajor && minor < oldestMinor {
 		r.Err = fmt.Errorf("this is %s", release)
 	}
 	return r
@@ -97,9 +103,20 @@ func checkOverlay() Requirement {
 	return r
 }
 
+func checkUserNamespaces(ctx context.Context) Requirement {
+	r := Requirement{Name: "user namespaces", Required: true, Found: "can be made", Mend: "see the error; in a container, start it with --privileged"}
+	ns, err := sandbox.Prepare(ctx, idmap.Contiguous(0), sandbox.PrepareOptions{})
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	r.Err = ns.Close()
+	return r
+}
+
 func checkNetwork(ctx context.Context) Requirement {
 	r := Requirement{Name: "network namespaces", Required: true, Found: "can be made", Mend: "see the error; in a container, start it with --privileged"}
-	e, err := network.None(ctx)
+	e, err := network.None(ctx, network.EndpointOptions{})
 	if err != nil {
 		r.Err = err
 		return r

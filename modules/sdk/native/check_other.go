@@ -11,6 +11,6 @@ import (
 func Check(context.Context) []Requirement {
 	return []Requirement{{
 		Name: "operating system", Required: true, Err: errors.ErrUnsupported,
-		Mend: "run ctst on Linux 5.14 or newer",
+		Mend: "run ctst on Linux 5.19 or newer",
 	}}
 }

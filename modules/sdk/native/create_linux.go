@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/network"
 	"github.com/containust/containust/modules/core/rootfs"
 )
@@ -38,24 +39,17 @@ func (b *Backend) Create(ctx context.Context, cfg container.Config) (_ container
 	defer func() {
 		if err != nil {
 			b.forget(cfg.Name)
-			err = errors.Join(err, os.RemoveAll(b.dir(cfg.Name)))
+			err = errors.Join(err, os.RemoveAll(b.dir(cfg.Name)), b.ids.Free(context.WithoutCancel(ctx), cfg.Name))
 		}
 	}()
 
 	if err := os.RemoveAll(b.dir(cfg.Name)); err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(filepath.Join(b.dir(cfg.Name), "layer"), 0o700); err != nil {
+	if c.record.FirstID, err = b.reserveIDs(ctx, cfg); err != nil {
 		return "", err
 	}
-	if err := os.Chmod(filepath.Join(b.dir(cfg.Name), "layer"), 0o755); err != nil {
-		return "", err // it becomes the container's "/"
-	}
-	files, err := b.generatedFiles(ctx, cfg)
-	if err != nil {
-		return "", err
-	}
-	if err := b.scaffold(cfg, files).Make(filepath.Join(b.dir(cfg.Name), "layer"), layerPaths(cfg)); err != nil {
+	if err := b.makeLayer(ctx, cfg, idmap.Contiguous(c.record.FirstID)); err != nil {
 		return "", err
 	}
 	for _, stream := range streams {
@@ -142,9 +136,32 @@ func layerPaths(cfg container.Config) []string {
 	return paths
 }
 
-// generatedFiles are the container's own files in /etc and those of its
-// configuration.
-func (b *Backend) generatedFiles(ctx context.Context, cfg container.Config) ([]rootfs.File, error) {
+// layerDir holds a container's generated layer.
+func (b *Backend) layerDir(name string) string { return filepath.Join(b.dir(name), "layer") }
+
+// makeLayer makes the generated layer, with owners of the container's ids: it
+// may lie on a file system that cannot map them.
+func (b *Backend) makeLayer(ctx context.Context, cfg container.Config, ids idmap.IDs) error {
+	dir := b.layerDir(cfg.Name)
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
+		return err
+	}
+	image, err := rootfs.Image(layerPaths(cfg))
+	if err != nil {
+		return err
+	}
+	files, err := b.generatedFiles(ctx, cfg, image)
+	if err == nil {
+		scaffold := b.scaffold(cfg, files)
+		scaffold.IDs = ids
+		err = scaffold.Make(dir, image)
+	}
+	return errors.Join(err, image.Close())
+}
+
+// generatedFiles are the container's own files in /etc, and those of its
+// configuration, which belong to its user.
+func (b *Backend) generatedFiles(ctx context.Context, cfg container.Config, image *os.File) ([]rootfs.File, error) {
 	hosts, err := b.hosts(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -159,8 +176,15 @@ func (b *Backend) generatedFiles(ctx context.Context, cfg container.Config) ([]r
 		{Path: "/etc/hostname", Content: []byte(hostname(cfg) + "\n"), Mode: 0o644},
 		{Path: "/etc/resolv.conf", Content: resolv, Mode: 0o644},
 	}
+	if len(cfg.Files) == 0 {
+		return files, nil
+	}
+	user, err := rootfs.LookupUser(image, cfg.User)
+	if err != nil {
+		return nil, err
+	}
 	for _, f := range cfg.Files {
-		files = append(files, rootfs.File{Path: f.Path, Content: f.Content, Mode: fs.FileMode(f.Mode)})
+		files = append(files, rootfs.File{Path: f.Path, Content: f.Content, Mode: fs.FileMode(f.Mode), UID: user.UID, GID: user.GID})
 	}
 	return files, nil
 }
@@ -286,7 +310,7 @@ func (b *Backend) reconfigure(ctx context.Context, c *instance, cfg container.Co
 		return err
 	}
 	// Written in place: the layer is mounted, and the name must keep its inode.
-	if err := os.WriteFile(filepath.Join(b.dir(cfg.Name), "layer/etc/hosts"), hosts, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(b.layerDir(cfg.Name), "etc/hosts"), hosts, 0o644); err != nil {
 		return err
 	}
 	b.net.changed()
@@ -326,7 +350,7 @@ func (b *Backend) Remove(ctx context.Context, id container.ID, opts container.Re
 		return err
 	}
 	b.forget(name)
-	return b.removeLasting(name)
+	return errors.Join(b.ids.Free(ctx, name), b.removeLasting(name))
 }
 
 // lastingDir holds the layer that a container without a read-only root writes.

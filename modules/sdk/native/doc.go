@@ -14,7 +14,20 @@
 // nothing after a reboot. What lasts is in StateDir: logs, volumes, the layer
 // that a container wrote to, and its addresses.
 //
-// Needs Linux 5.14 and root. Elsewhere Open's error matches
+// Each container has a user namespace of its own, whose 65,536 ids no other and
+// nobody on the host has. Its layers show the owners that they have in the image.
+// Of a volume or a host path only the owner appears, as the container's user,
+// and what that user writes there is the owner's: a host's folder stays its
+// owner's, and containers with different users can share a volume. A new named
+// volume belongs on disk to ids that no process ever runs with. A folder of the
+// host's root is given as such: what its container writes there, set-uid files
+// too, is root's.
+//
+// The ids stay those of the container while it exists, and of a writable layer
+// for as long as that exists. Where they were given to somebody else meanwhile,
+// the layer's files are not changed and the start fails with an error.
+//
+// Needs Linux 5.19 and root. Elsewhere Open's error matches
 // errors.ErrUnsupported. A Backend is safe for concurrent use; a project has one
 // at a time.
 package native

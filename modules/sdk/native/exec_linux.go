@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/namespace"
 	"github.com/containust/containust/modules/core/network"
 	"github.com/containust/containust/modules/core/rootfs"
@@ -25,7 +27,7 @@ func (b *Backend) Exec(ctx context.Context, id container.ID, opts container.Exec
 		return result, err
 	}
 	b.mu.Lock()
-	l := &launch{backend: b, cfg: c.record.Config, user: c.record.User}
+	l := &launch{backend: b, cfg: c.record.Config, ids: idmap.Contiguous(c.record.FirstID), user: c.record.User}
 	b.mu.Unlock()
 	if opts.User != "" {
 		if l.user, err = b.lookupUser(r, opts.User); err != nil {
@@ -42,6 +44,9 @@ func (b *Backend) Exec(ctx context.Context, id container.ID, opts container.Exec
 		return result, err
 	}
 	command.Stdin, command.Stdout, command.Stderr = opts.Stdin, opts.Stdout, opts.Stderr
+	if err := givePipes(l.ids, l.user, opts.Stdin, opts.Stdout, opts.Stderr); err != nil {
+		return result, err
+	}
 	spec := sandbox.ExecSpec{Command: command}
 	if r.cgroup != nil {
 		spec.Cgroup = r.cgroup.File()
@@ -68,6 +73,29 @@ func (b *Backend) Exec(ctx context.Context, id container.ID, opts container.Exec
 	}()
 	result.Exit, err = p.Wait(context.WithoutCancel(ctx))
 	return result, err
+}
+
+// givePipes lets the container's user open its own streams anew, as
+// /dev/stdout, where they are pipes: they belong to who made them. Files and
+// terminals stay their owners'.
+func givePipes(ids idmap.IDs, user userRecord, streams ...*os.File) error {
+	uid, gid, err := ids.Host(user.UID, user.GID)
+	if err != nil {
+		return fmt.Errorf("%w: a container has the ids 0–%d", err, idmap.Size-1)
+	}
+	for _, f := range streams {
+		if f == nil {
+			continue
+		}
+		info, err := f.Stat()
+		if err == nil && info.Mode().Type() == fs.ModeNamedPipe {
+			err = f.Chown(int(uid), int(gid))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *Backend) lookupUser(r *run, spec string) (userRecord, error) {

@@ -3,9 +3,7 @@ package native
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -129,25 +127,4 @@ func (p *pump) drain() { <-p.ended }
 func (b *Backend) Logs(ctx context.Context, id container.ID, opts container.LogOptions) (io.ReadCloser, error) {
 	path := logfile.Path(b.opts.StateDir, string(id), opts.Stderr)
 	return logfile.Open(ctx, path, logfile.Options{Tail: opts.Tail, Follow: opts.Follow})
-}
-
-// volume returns the folder of a named volume. A new one takes owner, mode and
-// content from the image's folder at that place.
-func (b *Backend) volume(m container.Mount, root *os.File) (string, error) {
-	dir := filepath.Join(b.opts.StateDir, "volumes", m.Source)
-	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
-		return dir, err
-	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".new-")
-	if err != nil {
-		return "", err
-	}
-	err = copyImageFolder(root, m.Target, tmp)
-	if err == nil {
-		err = os.Rename(tmp, dir)
-	}
-	if err != nil {
-		return "", errors.Join(fmt.Errorf("make volume %s: %w", m.Source, err), os.RemoveAll(tmp))
-	}
-	return dir, nil
 }

@@ -103,15 +103,15 @@ func (n *projectNetwork) changed() {
 	n.stale = true
 }
 
-// attach makes a container's namespace, after bringing the rules up to date.
-func (n *projectNetwork) attach(ctx context.Context, cfg container.Config, all func() []container.Config) (*network.Endpoint, error) {
+// attach connects a container's namespace, after bringing the rules up to date.
+func (n *projectNetwork) attach(ctx context.Context, cfg container.Config, ns *os.File, all func() []container.Config) (*network.Endpoint, error) {
 	if err := n.enforce(ctx, all); err != nil {
 		return nil, err
 	}
 	n.mu.Lock()
 	router, spec := n.router, n.endpoint(cfg)
 	n.mu.Unlock()
-	return router.Attach(ctx, spec)
+	return router.Attach(ctx, spec, network.EndpointOptions{Namespace: ns})
 }
 
 func (n *projectNetwork) endpoint(cfg container.Config) network.EndpointSpec {

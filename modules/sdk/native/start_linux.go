@@ -17,6 +17,7 @@ import (
 	"github.com/containust/containust/modules/core/capability"
 	"github.com/containust/containust/modules/core/cgroup"
 	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/network"
 	"github.com/containust/containust/modules/core/rootfs"
 	"github.com/containust/containust/modules/core/sandbox"
@@ -58,6 +59,9 @@ func (b *Backend) Start(ctx context.Context, id container.ID) (pid int, err erro
 			err = errors.Join(err, b.cleanUp(context.WithoutCancel(ctx), name, r), r.close())
 		}
 	}()
+	if err := l.prepareUser(ctx, c); err != nil {
+		return 0, err
+	}
 	if err := l.prepareRoot(ctx); err != nil {
 		return 0, err
 	}
@@ -122,6 +126,9 @@ func commandError(err error) error {
 type launch struct {
 	backend  *Backend
 	cfg      container.Config
+	ids      idmap.IDs
+	ns       *sandbox.Namespaces
+	owners   map[owner]*sandbox.Namespaces // that map one owner on disk to the user
 	root     *os.File
 	mounts   []rootfs.Mount
 	endpoint *network.Endpoint
@@ -142,21 +149,17 @@ func (l *launch) owns(c io.Closer) { l.opened = append(l.opened, c) }
 // prepareRoot makes the root file system and what is mounted over it.
 func (l *launch) prepareRoot(ctx context.Context) error {
 	b, name := l.backend, l.cfg.Name
-	var spec overlay.Spec
-	for _, path := range append(layerPaths(l.cfg), filepath.Join(b.dir(name), "layer")) {
+	spec := overlay.Spec{User: l.ns.User}
+	for _, path := range layerPaths(l.cfg) {
 		spec.Lower = append(spec.Lower, overlay.Layer{Path: path})
 	}
+	spec.Lower = append(spec.Lower, overlay.Layer{Path: b.layerDir(name), Shifted: true})
+	var err error
 	if !l.cfg.ReadOnly {
-		spec.Upper = filepath.Join(b.lastingDir(name), "upper")
-		spec.Work = filepath.Join(b.lastingDir(name), "work")
-		if err := errors.Join(os.MkdirAll(spec.Upper, 0o700), os.MkdirAll(spec.Work, 0o700)); err != nil {
+		if spec.Upper, spec.Work, err = b.writableLayer(name, l.ids); err != nil {
 			return err
 		}
-		if err := os.Chmod(spec.Upper, 0o755); err != nil {
-			return err // it becomes the container's "/"
-		}
 	}
-	var err error
 	if l.root, err = overlay.Mount(ctx, spec); err != nil {
 		return err
 	}
@@ -166,12 +169,15 @@ func (l *launch) prepareRoot(ctx context.Context) error {
 		return err
 	}
 	l.user = userRecord{UID: user.UID, GID: user.GID, Groups: user.Groups, Home: user.Home}
+	if err := checkUser(l.ids, user); err != nil {
+		return err
+	}
 
 	// Outer mounts first, so that one may lie inside another.
 	mounts := slices.Clone(l.cfg.Mounts)
 	slices.SortStableFunc(mounts, func(a, b container.Mount) int { return len(a.Target) - len(b.Target) })
 	for _, m := range mounts {
-		f, err := l.openMount(m, mounts)
+		f, err := l.openMount(ctx, m, mounts)
 		if err != nil {
 			return fmt.Errorf("mount %s: %w", m.Target, err)
 		}
@@ -181,114 +187,15 @@ func (l *launch) prepareRoot(ctx context.Context) error {
 	return nil
 }
 
-// openMount makes one mount, detached, with the mount points and files that are
-// inside it.
-func (l *launch) openMount(m container.Mount, all []container.Mount) (f *os.File, err error) {
-	flags := rootfs.NoSuid | rootfs.NoDev
-	switch m.Kind {
-	case container.MountTmpfs:
-		options := []string{"mode=1777"}
-		if m.Size > 0 {
-			options = append(options, fmt.Sprintf("size=%d", m.Size))
-		}
-		if f, err = rootfs.Tmpfs(options, flags); err != nil {
-			return nil, err
-		}
-	case container.MountVolume:
-		dir, err := l.backend.volume(m, l.root)
-		if err != nil {
-			return nil, err
-		}
-		if f, err = rootfs.Folder(dir, rootfs.Bind{ReadOnly: m.ReadOnly, Flags: flags}); err != nil {
-			return nil, err
-		}
-	default:
-		return rootfs.Folder(m.Source, rootfs.Bind{ReadOnly: m.ReadOnly, Recursive: true, Flags: flags})
-	}
-	if err := l.fill(f, m, all); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
-
-// fill makes what has to be inside a tmpfs or volume before it is mounted:
-// mount points, and files of the configuration. os.Root keeps it inside.
-func (l *launch) fill(f *os.File, m container.Mount, all []container.Mount) (err error) {
-	var root *os.Root
-	inside := func() (*os.Root, error) {
-		if root == nil {
-			root, err = os.OpenRoot(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
-		}
-		return root, err
-	}
-	defer func() {
-		if root != nil {
-			err = errors.Join(err, root.Close())
-		}
-	}()
-	relative := func(target string) string {
-		return strings.TrimPrefix(strings.TrimPrefix(target, m.Target), "/")
-	}
-	for _, other := range all {
-		if w := within(other.Target, all); w == nil || w.Target != m.Target || m.ReadOnly {
-			continue
-		}
-		r, err := inside()
-		if err != nil {
-			return err
-		}
-		point := relative(other.Target)
-		if isFile(other) {
-			err = errors.Join(r.MkdirAll(filepath.Dir(point), 0o755), touch(r, point))
-		} else {
-			err = r.MkdirAll(point, 0o755)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if m.Kind != container.MountTmpfs {
-		return nil
-	}
-	for _, file := range l.cfg.Files {
-		if w := within(file.Path, all); w == nil || w.Target != m.Target {
-			continue
-		}
-		r, err := inside()
-		if err != nil {
-			return err
-		}
-		name := relative(file.Path)
-		if err := r.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			return err
-		}
-		if err := r.WriteFile(name, file.Content, fs.FileMode(file.Mode)); err != nil {
-			return err
-		}
-		if err := r.Chown(name, int(l.user.UID), int(l.user.GID)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func touch(r *os.Root, name string) error {
-	f, err := r.OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	return f.Close()
-}
-
 // attachNetwork makes the network namespace that the configuration asks for.
 func (l *launch) attachNetwork(ctx context.Context) (err error) {
 	switch l.cfg.Network.Mode {
 	case container.NetworkHost:
 		return nil
 	case container.NetworkNone:
-		l.endpoint, err = network.None(ctx)
+		l.endpoint, err = network.None(ctx, network.EndpointOptions{Namespace: l.ns.Network})
 	default:
-		l.endpoint, err = l.backend.net.attach(ctx, l.cfg, l.backend.configs)
+		l.endpoint, err = l.backend.net.attach(ctx, l.cfg, l.ns.Network, l.backend.configs)
 	}
 	if err == nil {
 		l.owns(l.endpoint)
@@ -297,10 +204,18 @@ func (l *launch) attachNetwork(ctx context.Context) (err error) {
 }
 
 // openStreams opens the named pipes that become the process's output: for
-// reading too, so that losing the reader neither ends nor blocks it.
-func (l *launch) openStreams() (err error) {
+// reading too, so that losing the reader neither ends nor blocks it. They are
+// root's inside.
+func (l *launch) openStreams() error {
+	uid, gid, err := l.ids.Host(0, 0)
+	if err != nil {
+		return err
+	}
 	for i, stream := range streams {
 		name := filepath.Join(l.backend.dir(l.cfg.Name), stream)
+		if err := os.Chown(name, int(uid), int(gid)); err != nil {
+			return err
+		}
 		if l.streams[i], err = os.OpenFile(name, os.O_RDWR, 0); err != nil {
 			return err
 		}
@@ -319,6 +234,10 @@ func (l *launch) run(ctx context.Context, group *os.File) (*sandbox.Process, err
 	spec := sandbox.Spec{
 		Command: command, Root: l.root, ReadOnlyRoot: l.cfg.ReadOnly, Plan: rootfs.Default(),
 		Hostname: hostname(l.cfg), HostNetwork: l.cfg.Network.Mode == container.NetworkHost, Cgroup: group,
+	}
+	spec.User = l.ns.User
+	if spec.RootUID, spec.RootGID, err = l.ids.Host(0, 0); err != nil {
+		return nil, err
 	}
 	spec.Mounts = append(spec.Mounts, l.mounts...)
 	if l.endpoint != nil {

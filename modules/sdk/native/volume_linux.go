@@ -4,26 +4,81 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/idmap"
+	"github.com/containust/containust/modules/core/rootfs"
 	"github.com/containust/containust/modules/storage/source"
 	"github.com/containust/containust/modules/storage/unpack"
 )
 
+// volume returns the folder of a named volume. A new one takes owner, mode and
+// content from the image's folder at that place.
+func (b *Backend) volume(m container.Mount, layers []string) (string, error) {
+	dir := filepath.Join(b.opts.StateDir, "volumes", m.Source)
+	b.volumes.Lock() // containers that share a new one start side by side
+	defer b.volumes.Unlock()
+	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return dir, err
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".new-")
+	if err != nil {
+		return "", err
+	}
+	inside, err := copyImageFolder(layers, m.Target, tmp)
+	if err == nil {
+		err = giveVolume(tmp, inside)
+	}
+	if err == nil {
+		err = os.Rename(tmp, dir)
+	}
+	if err != nil {
+		return "", errors.Join(fmt.Errorf("make volume %s: %w", m.Source, err), os.RemoveAll(tmp))
+	}
+	return dir, nil
+}
+
+// volumeIDs is the first of the ids that files of volumes have on disk: those
+// that systemd calls foreign, of files at rest. No process of the host runs with
+// one, so a set-uid file that a container leaves in a volume is of no use to
+// anybody outside.
+const volumeIDs = 0x7ffe0000
+
+// giveVolume gives a new volume, with all that is in it, to one owner: the only
+// one that appears in the containers that mount it. Who has the folder inside
+// the image stays to be seen in the number.
+func giveVolume(dir string, inside owner) error {
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, int(volumeIDs+inside.uid), int(volumeIDs+inside.gid))
+	})
+}
+
 // copyImageFolder copies what an image has at target, if it has a folder there,
-// into dir, with owner and mode. The path is resolved inside the image.
-func copyImageFolder(root *os.File, target, dir string) (err error) {
+// into dir, with the folder's mode, and returns whose it is inside. The path is
+// resolved inside the image.
+func copyImageFolder(layers []string, target, dir string) (inside owner, err error) {
+	root, err := rootfs.Image(layers)
+	if err != nil {
+		return owner{}, err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
 	fd, err := unix.Openat2(int(root.Fd()), target, &unix.OpenHow{
 		Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-		return os.Chmod(dir, 0o755)
+		return owner{}, os.Chmod(dir, 0o755)
 	}
 	if err != nil {
-		return &os.PathError{Op: "openat2", Path: target, Err: err}
+		return owner{}, &fs.PathError{Op: "openat2", Path: target, Err: err}
 	}
 	from := os.NewFile(uintptr(fd), target)
 	defer func() { err = errors.Join(err, from.Close()) }()
@@ -33,13 +88,26 @@ func copyImageFolder(root *os.File, target, dir string) (err error) {
 		Scheme: source.SchemeFile, Path: fmt.Sprintf("/proc/self/fd/%d/.", fd), URI: "file://" + target,
 	}, source.Limits{})
 	if err != nil {
-		return err
+		return owner{}, err
 	}
 	defer func() { err = errors.Join(err, entries.Close()) }()
 	to, err := os.Open(dir)
 	if err != nil {
-		return err
+		return owner{}, err
 	}
 	_, err = unpack.Unpack(ctx, to, entries, unpack.Options{})
-	return errors.Join(err, to.Close())
+	if err := errors.Join(err, to.Close()); err != nil {
+		return owner{}, err
+	}
+	info, err := from.Stat()
+	if err != nil {
+		return owner{}, err
+	}
+	if inside, err = ownerOf(from); err != nil {
+		return owner{}, err
+	}
+	if inside.uid >= idmap.Size || inside.gid >= idmap.Size {
+		inside = owner{} // it is nobody's inside
+	}
+	return inside, os.Chmod(dir, info.Mode())
 }

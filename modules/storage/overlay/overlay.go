@@ -10,18 +10,24 @@
 // descriptors, so no path of a layer is ever parsed, and up to 500 layers work.
 // Closing the descriptor of a mount that was not attached unmounts it.
 //
-// Linux 6.8; before, down to 5.11, some 16 layers. Needs CAP_SYS_ADMIN.
+// Linux 6.8; before, down to 5.11, some 16 layers. Mapped owners need 5.19 and
+// file systems that can do it, see idmap.Mount. Needs CAP_SYS_ADMIN.
 // Elsewhere errors.ErrUnsupported. Safe for concurrent use.
 package overlay
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 )
 
 // Layer is a folder that is one layer. It must not change while it is mounted.
 type Layer struct {
 	Path string
+
+	// Shifted says that the files' owners are host ids already, so that
+	// Spec.User does not apply.
+	Shifted bool
 }
 
 // Spec says what to mount.
@@ -33,6 +39,11 @@ type Spec struct {
 	// read-only. The file system that holds them must support it: an overlay,
 	// NFS or 9p does not.
 	Upper, Work string
+
+	// User is an open user namespace whose maps say who owns the layers' files:
+	// what is root's in a layer is root's inside. Upper is not mapped; it must
+	// be a folder of who root is outside. Nil: the owners are as on disk.
+	User *os.File
 
 	ReadOnly bool // the mount, even with an Upper
 }

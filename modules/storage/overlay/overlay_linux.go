@@ -3,12 +3,16 @@ package overlay
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containust/containust/modules/core/idmap"
+	"github.com/containust/containust/modules/core/namespace"
 )
 
 // Mount makes the overlay and returns it as a detached mount, which the caller
@@ -23,38 +27,37 @@ func Mount(ctx context.Context, spec Spec) (*os.File, error) {
 	if (spec.Upper == "") != (spec.Work == "") {
 		return nil, &Error{Op: "fsconfig", Option: "workdir", Err: errors.New("upper and work folder go together")}
 	}
-	var first error
-	for _, way := range ways {
-		if ctx.Err() != nil {
-			return nil, &Error{Op: "fsopen", Err: context.Cause(ctx)}
-		}
-		f, err := mount(spec, way)
-		if err == nil {
-			return f, nil
-		}
-		if first == nil {
-			first = err
-		}
-		// An older kernel does not know the form of the layers. Any other
-		// refusal would be the same in another form.
-		var e *Error
-		if !errors.As(err, &e) || e.Option != "lowerdir" || !errors.Is(e.Err, unix.EINVAL) {
-			break
-		}
+	if ctx.Err() != nil {
+		return nil, &Error{Op: "fsopen", Err: context.Cause(ctx)}
 	}
-	return nil, first
+	// By version and not by trial: a refusal is a line in the kernel's log, at
+	// each start.
+	way := ways[slices.IndexFunc(ways, func(w way) bool { return kernelAtLeast(w.since[0], w.since[1]) })]
+	// Before Linux 6.15 a layer that is a mount of its own must be attached, in
+	// the mount namespace of who makes the overlay.
+	single := len(spec.Lower) == 1 && spec.Upper == ""
+	if kernelAtLeast(6, 15) || spec.User == nil && !single {
+		return mount(spec, way, false)
+	}
+	var f *os.File
+	err := namespace.InMount(func() (err error) {
+		f, err = mount(spec, way, true)
+		return err
+	})
+	return f, err
 }
 
 // ways are the forms in which a kernel takes layers, the best first.
 var ways = []way{
-	{"descriptors", (*config).addByDescriptor}, // Linux 6.13
-	{"names", (*config).addByName},             // Linux 6.8
-	{"list", (*config).addByList},              // before
+	{"descriptors", [2]int{6, 13}, (*config).addByDescriptor},
+	{"names", [2]int{6, 8}, (*config).addByName},
+	{"list", [2]int{}, (*config).addByList},
 }
 
 type way struct {
-	name string
-	add  func(c *config, lower []*os.File, upper, work *os.File) error
+	name  string
+	since [2]int // the Linux version
+	add   func(c *config, lower []*os.File, upper, work *os.File) error
 }
 
 // config is a file system that is being configured.
@@ -62,7 +65,9 @@ type config struct {
 	fd int
 }
 
-func mount(spec Spec, way way) (_ *os.File, err error) {
+// mount makes the overlay. attached: layers that are mounts of their own are
+// attached, which nobody sees in the mount namespace that is meant for it.
+func mount(spec Spec, way way, attached bool) (_ *os.File, err error) {
 	fd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return nil, &Error{Op: "fsopen", Err: err}
@@ -85,10 +90,25 @@ func mount(spec Spec, way way) (_ *os.File, err error) {
 		opened = append(opened, f)
 		return f, nil
 	}
+	openLower := func(layer Layer) (*os.File, error) {
+		f, err := open("lowerdir", layer.Path)
+		if err != nil || spec.User == nil || layer.Shifted {
+			return f, err
+		}
+		f, err = mapped(f, spec.User)
+		if err != nil {
+			return nil, err
+		}
+		opened = append(opened, f)
+		if attached {
+			return f, attachHere(f)
+		}
+		return f, nil
+	}
 
 	var lower []*os.File // topmost first, as the kernel wants it
 	for _, layer := range slices.Backward(spec.Lower) {
-		f, err := open("lowerdir", layer.Path)
+		f, err := openLower(layer)
 		if err != nil {
 			return nil, err
 		}
@@ -108,6 +128,11 @@ func mount(spec Spec, way way) (_ *os.File, err error) {
 			return nil, err
 		}
 		opened = append(opened, empty)
+		if attached {
+			if err := attachHere(empty); err != nil {
+				return nil, err
+			}
+		}
 		lower = append(lower, empty)
 	}
 
@@ -133,6 +158,30 @@ func mount(spec Spec, way way) (_ *os.File, err error) {
 		return nil, c.fail("fsmount", "", nil, err)
 	}
 	return os.NewFile(uintptr(mnt), "overlay"), nil
+}
+
+// mapped returns a mount of a layer that shows its files with the owners that a
+// user namespace maps theirs to.
+func mapped(layer, user *os.File) (*os.File, error) {
+	fd, err := unix.OpenTree(int(layer.Fd()), "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return nil, &Error{Op: "open_tree", Option: "lowerdir", Path: layer.Name(), Err: err}
+	}
+	f := os.NewFile(uintptr(fd), layer.Name())
+	if err := idmap.Mount(f, user, false); err != nil {
+		return nil, errors.Join(&Error{Op: "mount_setattr", Option: "lowerdir", Err: err}, f.Close())
+	}
+	return f, nil
+}
+
+// attachHere puts a mount over the root of the thread's mount namespace, where no
+// lookup of a path finds it.
+func attachHere(mount *os.File) error {
+	err := unix.MoveMount(int(mount.Fd()), "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH)
+	if err != nil {
+		return &Error{Op: "move_mount", Option: "lowerdir", Path: mount.Name(), Err: err}
+	}
+	return nil
 }
 
 func (c *config) addByDescriptor(lower []*os.File, upper, work *os.File) error {
@@ -224,6 +273,9 @@ func (c *config) messages() string {
 func (c *config) failCreate(spec Spec, err error) error {
 	e := &Error{Op: "fsconfig create", Message: c.messages(), Err: err}
 	switch {
+	case errors.Is(err, unix.EINVAL) && spec.User != nil && !kernelAtLeast(5, 19):
+		e.Option = "lowerdir"
+		e.Message = join(e.Message, "layers with mapped owners need Linux 5.19, and this is "+release())
 	case errors.Is(err, unix.EINVAL) && spec.Upper != "":
 		e.Option, e.Path = "upperdir", spec.Upper
 		e.Message = join(e.Message, "upper and work must be separate folders of one file system, and not of an overlay, NFS or 9p")
@@ -232,6 +284,22 @@ func (c *config) failCreate(spec Spec, err error) error {
 		e.Message = join(e.Message, "a layer is given twice, or lies inside of another")
 	}
 	return e
+}
+
+func kernelAtLeast(wantMajor, wantMinor int) bool {
+	var major, minor int
+	if _, err := fmt.Sscanf(release(), "%d.%d", &major, &minor); err != nil {
+		return true // not known to be older
+	}
+	return major > wantMajor || major == wantMajor && minor >= wantMinor
+}
+
+func release() string {
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return "" // it fails for a bad address only
+	}
+	return unix.ByteSliceToString(uts.Release[:])
 }
 
 func join(messages ...string) string {

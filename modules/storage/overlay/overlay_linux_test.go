@@ -13,7 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/kerneltest"
+	"github.com/containust/containust/modules/core/namespace"
+	"github.com/containust/containust/modules/core/sandbox"
 )
 
 func TestMain(m *testing.M) { os.Exit(kerneltest.Main(m, kerneltest.Leaks{})) }
@@ -38,16 +41,27 @@ func layer(t *testing.T, files map[string]string) Layer {
 	return Layer{Path: dir}
 }
 
+// requireWay skips what this kernel does not know. detached: layers that are
+// mounts of their own, attached nowhere.
+func requireWay(t *testing.T, w way, detached bool) {
+	t.Helper()
+	kerneltest.RequireKernel(t, w.since[0], w.since[1])
+	if detached {
+		kerneltest.RequireKernel(t, 6, 15)
+	}
+}
+
 func TestMount(t *testing.T) {
 	kerneltest.RequireRoot(t)
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
+			requireWay(t, way, false)
 			base := layer(t, map[string]string{"who": "base", "base": "base"})
 			top := layer(t, map[string]string{"who": "top", "etc/top": "top"})
 			upper, work := t.TempDir(), t.TempDir()
 
 			t.Run("the last layer wins", func(t *testing.T) {
-				mnt, err := mount(Spec{Lower: []Layer{base, top}}, way)
+				mnt, err := mount(Spec{Lower: []Layer{base, top}}, way, false)
 				require.NoError(t, err)
 				defer mnt.Close()
 				root := attach(t, mnt)
@@ -60,7 +74,7 @@ func TestMount(t *testing.T) {
 				require.ErrorIs(t, unix.Mount("", root, "", unix.MS_REMOUNT, ""), syscall.EROFS, "it cannot be made writable")
 			})
 			t.Run("upper takes what is written", func(t *testing.T) {
-				mnt, err := mount(Spec{Lower: []Layer{base, top}, Upper: upper, Work: work}, way)
+				mnt, err := mount(Spec{Lower: []Layer{base, top}, Upper: upper, Work: work}, way, false)
 				require.NoError(t, err)
 				defer mnt.Close()
 				root := attach(t, mnt)
@@ -76,13 +90,14 @@ func TestMount(t *testing.T) {
 				require.NoFileExists(t, filepath.Join(root, "base"))
 			})
 			t.Run("read-only with upper", func(t *testing.T) {
-				mnt, err := mount(Spec{Lower: []Layer{base}, Upper: upper, Work: t.TempDir(), ReadOnly: true}, way)
+				mnt, err := mount(Spec{Lower: []Layer{base}, Upper: upper, Work: t.TempDir(), ReadOnly: true}, way, false)
 				require.NoError(t, err)
 				defer mnt.Close()
 				require.ErrorIs(t, os.WriteFile(filepath.Join(attach(t, mnt), "new"), nil, 0o644), syscall.EROFS)
 			})
 			t.Run("a single layer", func(t *testing.T) {
-				mnt, err := mount(Spec{Lower: []Layer{base}}, way)
+				requireWay(t, way, true) // the empty one beside it
+				mnt, err := mount(Spec{Lower: []Layer{base}}, way, false)
 				require.NoError(t, err)
 				defer mnt.Close()
 				root := attach(t, mnt)
@@ -112,7 +127,8 @@ func TestMountManyLayers(t *testing.T) {
 	}
 	for _, way := range ways[:2] {
 		t.Run(way.name, func(t *testing.T) {
-			mnt, err := mount(Spec{Lower: layers}, way)
+			requireWay(t, way, false)
+			mnt, err := mount(Spec{Lower: layers}, way, false)
 			require.NoError(t, err)
 			defer mnt.Close()
 			root := attach(t, mnt)
@@ -204,4 +220,75 @@ func TestMountLeaksNothing(t *testing.T) {
 		require.Error(t, err)
 	}
 	require.Equal(t, before, count())
+}
+
+// Layers show their files with the owners that the user namespace maps them to;
+// what is written goes to the upper folder as it is.
+func TestMountMapped(t *testing.T) {
+	kerneltest.RequireRoot(t)
+	kerneltest.RequireKernel(t, 5, 19)
+	const first = 1 << 30
+	ns, err := sandbox.Prepare(t.Context(), idmap.Contiguous(first), sandbox.PrepareOptions{})
+	require.NoError(t, err)
+	defer ns.Close()
+	base := layer(t, map[string]string{"root": "base", "web": "base", "both": "base"})
+	top := layer(t, map[string]string{"both": "top"})
+	generated := layer(t, map[string]string{"generated": ""})
+	generated.Shifted = true
+	require.NoError(t, os.Chown(filepath.Join(base.Path, "web"), 33, 34))
+	require.NoError(t, os.Chown(filepath.Join(generated.Path, "generated"), first+7, first+8))
+	lower := []Layer{base, top, generated}
+
+	// As this kernel does it, and as one does that wants layers attached.
+	detached := func(f func() error) error { return f() }
+	for name, where := range map[string]func(func() error) error{"detached": detached, "attached": namespace.InMount} {
+		for _, way := range ways {
+			t.Run(name+" "+way.name, func(t *testing.T) {
+				requireWay(t, way, name == "detached")
+				upper, work := t.TempDir(), t.TempDir()
+				require.NoError(t, os.Chown(upper, first, first))
+				var mnt, single *os.File
+				require.NoError(t, where(func() (err error) {
+					spec := Spec{Lower: lower, Upper: upper, Work: work, User: ns.User}
+					if mnt, err = mount(spec, way, name == "attached"); err != nil {
+						return err
+					}
+					single, err = mount(Spec{Lower: lower[:1], User: ns.User}, way, name == "attached")
+					return err
+				}))
+				defer mnt.Close()
+				defer single.Close()
+				root := attach(t, mnt)
+				for file, want := range map[string][2]uint32{
+					".": {first, first}, "root": {first, first}, "web": {first + 33, first + 34},
+					"both": {first, first}, "generated": {first + 7, first + 8},
+				} {
+					var st unix.Stat_t
+					require.NoError(t, unix.Stat(filepath.Join(root, file), &st))
+					require.Equal(t, want, [2]uint32{st.Uid, st.Gid}, file)
+				}
+				// A copy up keeps the owner.
+				require.NoError(t, os.Chmod(filepath.Join(root, "web"), 0o600))
+				var st unix.Stat_t
+				require.NoError(t, unix.Stat(filepath.Join(upper, "web"), &st))
+				require.EqualValues(t, first+33, st.Uid)
+				require.NoError(t, unix.Stat(filepath.Join(base.Path, "web"), &st))
+				require.EqualValues(t, 33, st.Uid, "the layer stays as it is")
+				got, err := os.ReadFile(filepath.Join(attach(t, single), "web"))
+				require.NoError(t, err)
+				require.Equal(t, "base", string(got))
+			})
+		}
+	}
+	t.Run("a file system that cannot", func(t *testing.T) {
+		inner, err := Mount(t.Context(), Spec{Lower: []Layer{base, top}})
+		require.NoError(t, err)
+		defer inner.Close()
+		dir := attach(t, inner)
+		_, err = Mount(t.Context(), Spec{Lower: []Layer{{Path: dir}}, User: ns.User})
+		var failed *idmap.MountError
+		require.ErrorAs(t, err, &failed)
+		require.Equal(t, "overlay", failed.FileSystem)
+		t.Log(err)
+	})
 }

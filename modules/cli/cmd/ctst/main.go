@@ -1,7 +1,7 @@
 // Command ctst runs containers from one declarative file. See ctst --help, and
 // package command for what each command does.
 //
-// It builds everywhere; deploying needs Linux 5.14 and root.
+// It builds everywhere; deploying needs Linux 5.19 and root.
 package main
 
 import (

@@ -122,6 +122,15 @@ func try(what string, paths []string) {
 			if fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0); err == nil {
 				err = syscall.Bind(fd, &syscall.SockaddrInet4{Port: 80, Addr: [4]byte{127, 0, 0, 1}})
 			}
+		case "owner":
+			var info os.FileInfo
+			if info, err = os.Lstat(p); err == nil {
+				st := info.Sys().(*syscall.Stat_t)
+				fmt.Printf("%s: %d %d %v\n", p, st.Uid, st.Gid, info.Mode())
+				continue
+			}
+		case "mknod":
+			err = syscall.Mknod(p, syscall.S_IFCHR|0o666, 1<<8|3)
 		case "chown":
 			err = os.Chown(p, 1, 1)
 		}

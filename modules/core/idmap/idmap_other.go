@@ -1,0 +1,36 @@
+//go:build !linux
+
+package idmap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// Allocate needs Linux.
+func (p Project) Allocate(context.Context, string) (uint32, error) {
+	return 0, unsupported("allocate ids")
+}
+
+// Claim needs Linux.
+func (p Project) Claim(context.Context, string, uint32, bool) error {
+	return unsupported("claim ids")
+}
+
+// Free needs Linux.
+func (p Project) Free(context.Context, ...string) error { return unsupported("free ids") }
+
+// FreeAll needs Linux.
+func (p Project) FreeAll(context.Context) error { return unsupported("free ids") }
+
+// WriteMaps needs Linux.
+func WriteMaps(int, IDs) error { return unsupported("write id maps") }
+
+// Mount needs Linux.
+func Mount(*os.File, *os.File, bool) error { return unsupported("map the owners of a mount") }
+
+func unsupported(operation string) error {
+	return fmt.Errorf("%s: %w: it needs Linux", operation, errors.ErrUnsupported)
+}
