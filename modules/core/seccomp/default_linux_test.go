@@ -1,0 +1,29 @@
+package seccomp
+
+import (
+	"encoding/json"
+	"os"
+	"slices"
+	"testing"
+
+	moby "github.com/moby/profiles/seccomp"
+	"github.com/stretchr/testify/require"
+)
+
+// The default profile is Docker's without socketcall. -update writes it anew
+// after Docker's moved on.
+func TestDefaultIsDockers(t *testing.T) {
+	p := moby.DefaultProfile()
+	for _, entry := range p.Syscalls {
+		entry.Names = slices.DeleteFunc(entry.Names, func(name string) bool { return name == "socketcall" })
+	}
+	want, err := json.MarshalIndent(p, "", "\t")
+	require.NoError(t, err)
+	want = append(want, '\n')
+	if *update {
+		require.NoError(t, os.WriteFile("default.json", want, 0o644))
+	}
+	got, err := os.ReadFile("default.json")
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(got), "run this test with -update and look at the difference")
+}
