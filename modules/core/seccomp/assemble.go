@@ -48,16 +48,10 @@ func (f *filter) spans() []span {
 	if f.arch == x32 {
 		base = x32Bit
 	}
-	between := &decision{action: f.action}
-	beyond := between
-	if !f.action.lets() && f.action.kind() != traceAction && f.largest >= 0 {
-		beyond = &decision{action: Errno(enosys)}
-	}
-	all := []span{{first: base, decision: between}}
+	all := []span{{first: base, decision: &decision{action: f.unnamed(0)}}}
 	add := func(first uint32, d *decision) {
-		last := &all[len(all)-1]
-		if last.first == first {
-			all = all[:len(all)-1]
+		if last := len(all) - 1; all[last].first == first {
+			all = all[:last]
 		}
 		if len(all) == 0 || !same(all[len(all)-1].decision, d) {
 			all = append(all, span{first: first, decision: d})
@@ -65,11 +59,7 @@ func (f *filter) spans() []span {
 	}
 	for _, n := range slices.Sorted(maps.Keys(f.calls)) {
 		add(base+uint32(n), f.calls[n])
-		if n < f.largest {
-			add(base+uint32(n)+1, between)
-		} else {
-			add(base+uint32(n)+1, beyond)
-		}
+		add(base+uint32(n)+1, &decision{action: f.unnamed(n + 1)})
 	}
 	for i := range all {
 		all[i].bits = abis[f.arch].bits

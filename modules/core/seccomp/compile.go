@@ -232,6 +232,14 @@ func repeats(args []Arg) bool {
 	return false
 }
 
+// unnamed is the action of a number that the profile does not name.
+func (f *filter) unnamed(number int32) Action {
+	if f.action.lets() || f.action.kind() == traceAction || f.largest < 0 || number <= f.largest {
+		return f.action
+	}
+	return Errno(enosys)
+}
+
 // lets tells whether the call can happen, for some arguments.
 func (d *decision) lets() bool {
 	return d.action.lets() || slices.ContainsFunc(d.rules, func(r rule) bool { return r.action.lets() })
@@ -257,7 +265,7 @@ func (f *filter) restrict(inside map[string]*decision) {
 		if d := f.calls[number]; d != nil && (d.named || len(d.rules) > 0) {
 			continue
 		}
-		d := &decision{action: f.action}
+		d := &decision{action: f.unnamed(number)}
 		for _, name := range slices.Sorted(maps.Keys(m.does)) {
 			if one := inside[name]; one != nil && one.strictest().stricter(f.action) {
 				d.rules = append(d.rules, rule{[]Arg{{Op: MaskedEqual, Value: m.mask, Want: m.does[name]}}, one.strictest()})

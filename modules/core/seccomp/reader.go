@@ -110,16 +110,16 @@ func (r *reader) object(known []string, member func(key string)) {
 		if !ok {
 			return
 		}
+		if !slices.Contains(known, key) {
+			r.fail(r.start, "nothing here is called %q; known are %s", key, strings.Join(known, ", "))
+			return
+		}
 		r.path = append(r.path, key)
-		switch {
-		case seen[key]:
+		if seen[key] {
 			r.fail(r.start, "this is here twice")
-		case !slices.Contains(known, key):
-			r.fail(r.start, "nothing has this name here; known are %s", strings.Join(known, ", "))
-		default:
-			member(key)
 		}
 		seen[key] = true
+		member(key)
 		r.path = r.path[:len(r.path)-1]
 	}
 	r.token()

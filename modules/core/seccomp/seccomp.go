@@ -19,7 +19,8 @@
 //   - Several entries for a call are alternatives. The first without
 //     conditions counts, unless it repeats the default action. Among the
 //     entries that match, the strictest action counts, in the kernel's order:
-//     kill process, kill thread, trap, errno, trace, log, allow.
+//     kill process, kill thread, trap, errno, trace, log, allow. Of equally
+//     strict ones, that without conditions does, else the first.
 //   - The native architecture is always there. Calls of an architecture that
 //     the profile does not name kill the thread.
 //   - Arguments of 32-bit architectures are compared by their lower halves.
