@@ -21,6 +21,10 @@ const (
 // x32Bit marks the numbers of x32 calls; for the rest x32 is amd64.
 const x32Bit = 0x40000000
 
+// skipped is the number of a call that a tracer left out, -1. It has x32Bit, but
+// is no call of x32.
+const skipped = 0xffffffff
+
 // armPrivate is where the numbers of ARM's own calls begin, far behind those
 // that all architectures share.
 const armPrivate = 0xf0000

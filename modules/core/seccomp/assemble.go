@@ -14,25 +14,24 @@ const (
 	argsOffset   = 16
 )
 
-// code is a piece of a program. Each path through it ends in a return, but for
-// the pieces of a rule.
-type code = []bpf.Instruction
-
 // assemble makes a program of filters, the native one first.
-func assemble(filters []filter) code {
-	rest := code{result(KillThread)} // of an architecture that the profile does not name
+func assemble(filters []filter) []bpf.Instruction {
+	var b builder
+	next := b.result(KillThread) // of an architecture that the profile does not name
 	for _, f := range slices.Backward(filters) {
 		if f.arch == x32 {
 			continue // a part of amd64
 		}
 		spans := f.spans()
 		if f.arch == amd64 {
-			spans = append(spans, x32Spans(filters)...)
+			spans = append(spans, f.x32Spans(filters)...)
 		}
-		numbers := append(code{bpf.LoadAbsolute{Off: numberOffset, Size: 4}}, search(spans)...)
-		rest = branch(bpf.JumpEqual, abis[f.arch].audit, numbers, rest)
+		found := search(&b, spans, func(s span) uint32 { return s.first }, func(s span) label { return s.decision.code(&b, s.bits) })
+		next = b.test(bpf.JumpEqual, abis[f.arch].audit, b.load(numberOffset, found), next)
 	}
-	return append(code{bpf.LoadAbsolute{Off: archOffset, Size: 4}}, rest...)
+	b.load(archOffset, next)
+	slices.Reverse(b.code)
+	return b.code
 }
 
 // A span is a run of numbers with one decision. It ends where the next begins.
@@ -72,136 +71,187 @@ func same(a, b *decision) bool {
 	return len(a.rules) == 0 && len(b.rules) == 0 && a.action == b.action
 }
 
-// x32Spans covers the numbers of x32.
-func x32Spans(filters []filter) []span {
-	for _, f := range filters {
-		if f.arch == x32 {
-			return f.spans()
+// x32Spans covers the numbers of x32, behind those of amd64.
+func (f *filter) x32Spans(filters []filter) []span {
+	for _, other := range filters {
+		if other.arch == x32 {
+			return other.spans()
 		}
 	}
-	return []span{{first: x32Bit, decision: &decision{action: KillThread}}}
+	return []span{
+		{first: x32Bit, decision: &decision{action: KillThread}},
+		{first: skipped, decision: &decision{action: f.action}},
+	}
 }
 
-// search finds the span of the number in the accumulator.
-func search(spans []span) code {
+// search finds the span that the accumulator is in, and goes on there.
+func search[S any](b *builder, spans []S, first func(S) uint32, found func(S) label) label {
 	if len(spans) == 1 {
-		return spans[0].code()
+		return found(spans[0])
 	}
 	half := len(spans) / 2
-	return branch(bpf.JumpGreaterOrEqual, spans[half].first, search(spans[half:]), search(spans[:half]))
+	yes := search(b, spans[half:], first, found)
+	no := search(b, spans[:half], first, found)
+	return b.test(bpf.JumpGreaterOrEqual, first(spans[half]), yes, no)
 }
-
-// branch goes on with yes if the accumulator passes the test, else with no.
-func branch(test bpf.JumpTest, with uint32, yes, no code) code {
-	c := make(code, 0, 2+len(yes)+len(no))
-	if len(yes) <= 255 {
-		c = append(c, bpf.JumpIf{Cond: test, Val: with, SkipFalse: uint8(len(yes))})
-	} else {
-		c = append(c, bpf.JumpIf{Cond: test, Val: with, SkipTrue: 1}, bpf.Jump{Skip: uint32(len(yes))})
-	}
-	return append(append(c, yes...), no...)
-}
-
-func result(a Action) bpf.Instruction { return bpf.RetConstant{Val: uint32(a)} }
 
 // code decides a call whose number is known.
-func (s *span) code() code {
-	var c code
-	for _, r := range s.decision.rules {
-		c = append(c, r.code(s.bits)...)
+func (d *decision) code(b *builder, bits int) label {
+	if index, ok := d.looksAt(); ok {
+		return d.ranges(b, index, bits)
 	}
-	return append(c, result(s.decision.action))
-}
-
-// miss stands for a jump to the end of a rule, until the length of the rule is
-// known: it is at most 43.
-const miss = 255
-
-// code returns the rule's action if its conditions hold; else it runs off its
-// end.
-func (r rule) code(bits int) code {
-	var c code
-	for _, a := range r.args {
-		c = append(c, a.code(bits)...)
-	}
-	c = append(c, result(r.action))
-	for i, in := range c {
-		if jump, ok := in.(bpf.JumpIf); ok {
-			end := uint8(len(c) - 1 - i)
-			if jump.SkipTrue == miss {
-				jump.SkipTrue = end
-			}
-			if jump.SkipFalse == miss {
-				jump.SkipFalse = end
-			}
-			c[i] = jump
+	next := b.result(d.action)
+	for _, r := range slices.Backward(d.rules) {
+		yes := b.result(r.action)
+		for _, a := range slices.Backward(r.args) {
+			yes = a.code(b, bits, yes, next)
 		}
+		next = yes
 	}
-	return c
+	return next
 }
 
-// code goes on if the condition holds; else it jumps to miss. Arguments have 64
+// code goes on at yes if the condition holds, else at no. Arguments have 64
 // bits, and BPF 32: the halves are compared one after the other, the upper one
 // first. Both machines are little-endian.
-func (a Arg) code(bits int) code {
-	offset := uint32(argsOffset + 8*a.Index)
-	lower := a.lower()
-	c := append(code{bpf.LoadAbsolute{Off: offset, Size: 4}}, lower...)
-	if bits == 32 {
-		return c
-	}
-	upper := append(code{bpf.LoadAbsolute{Off: offset + 4, Size: 4}}, a.upper(uint8(len(c)))...)
-	return append(upper, c...)
-}
-
-// lower judges the lower halves, where the upper ones did not.
-func (a Arg) lower() code {
-	value := uint32(a.Value)
+func (a Arg) code(b *builder, bits int, yes, no label) label {
+	lower, upper := uint32(a.Value), uint32(a.Value>>32)
+	offset := argOffset(a.Index)
 	switch a.Op {
 	case NotEqual:
-		return code{bpf.JumpIf{Cond: bpf.JumpEqual, Val: value, SkipTrue: miss}}
+		a.Op = Equal
+		return a.code(b, bits, no, yes)
 	case Less:
-		return code{bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: value, SkipTrue: miss}}
+		a.Op = GreaterOrEqual
+		return a.code(b, bits, no, yes)
 	case LessOrEqual:
-		return code{bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: value, SkipTrue: miss}}
-	case Equal:
-		return code{bpf.JumpIf{Cond: bpf.JumpEqual, Val: value, SkipFalse: miss}}
-	case GreaterOrEqual:
-		return code{bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: value, SkipFalse: miss}}
-	case Greater:
-		return code{bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: value, SkipFalse: miss}}
-	default: // MaskedEqual
-		return masked(value, uint32(a.Want))
+		a.Op = Greater
+		return a.code(b, bits, no, yes)
+	case MaskedEqual:
+		next := b.load(offset, b.and(lower, b.test(bpf.JumpEqual, lower&uint32(a.Want), yes, no)))
+		if bits == 32 {
+			return next
+		}
+		return b.load(offset+4, b.and(upper, b.test(bpf.JumpEqual, upper&uint32(a.Want>>32), next, no)))
 	}
+	test := map[Op]bpf.JumpTest{Equal: bpf.JumpEqual, Greater: bpf.JumpGreaterThan, GreaterOrEqual: bpf.JumpGreaterOrEqual}[a.Op]
+	next := b.load(offset, b.test(test, lower, yes, no))
+	if bits == 32 {
+		return next
+	}
+	next = b.test(bpf.JumpEqual, upper, next, no)
+	if a.Op != Equal {
+		next = b.test(bpf.JumpGreaterThan, upper, yes, next)
+	}
+	return b.load(offset+4, next)
 }
 
-// upper judges the upper halves. Where they decide that the condition holds, it
-// jumps over rest more instructions.
-func (a Arg) upper(rest uint8) code {
-	value := uint32(a.Value >> 32)
+func argOffset(index int) uint32 { return uint32(argsOffset + 8*index) }
+
+// looksAt tells whether all rules compare one argument, the same one.
+func (d *decision) looksAt() (index int, ok bool) {
+	for _, r := range d.rules {
+		a := r.args[0]
+		if len(r.args) > 1 || a.Op == MaskedEqual || a.Index != d.rules[0].args[0].Index {
+			return 0, false
+		}
+		index = a.Index
+	}
+	return index, len(d.rules) > 1
+}
+
+// A valueSpan is a run of an argument's values with one action.
+type valueSpan struct {
+	first  uint64
+	action Action
+}
+
+// ranges searches for the value of an argument, as for a number: a profile may
+// have dozens of rules for one call.
+func (d *decision) ranges(b *builder, index, bits int) label {
+	most := ^uint64(0) >> (64 - bits)
+	bounds := []uint64{0}
+	for _, r := range d.rules {
+		value := r.args[0].Value & most
+		bounds = append(bounds, value)
+		if value < most {
+			bounds = append(bounds, value+1)
+		}
+	}
+	slices.Sort(bounds)
+	var spans []valueSpan
+	for _, v := range slices.Compact(bounds) {
+		if action := d.of(v, most); len(spans) == 0 || spans[len(spans)-1].action != action {
+			spans = append(spans, valueSpan{v, action})
+		}
+	}
+
+	offset := argOffset(index)
+	lower := func(spans []valueSpan) label {
+		first := func(s valueSpan) uint32 { return uint32(s.first) }
+		return b.load(offset, search(b, spans, first, func(s valueSpan) label { return b.result(s.action) }))
+	}
+	if bits == 32 {
+		return lower(spans)
+	}
+	halves := upperHalves(spans)
+	first := func(s []valueSpan) uint32 { return uint32(s[0].first >> 32) }
+	return b.load(offset+4, search(b, halves, first, func(s []valueSpan) label {
+		if len(s) == 1 {
+			return b.result(s[0].action)
+		}
+		return lower(s)
+	}))
+}
+
+// of is the action for a value of the only argument that the rules compare.
+func (d *decision) of(value, most uint64) Action {
+	for _, r := range d.rules {
+		if r.args[0].holds(value, most) {
+			return r.action
+		}
+	}
+	return d.action
+}
+
+// holds tells whether a value, of at most most, is as the condition wants it,
+// which is none with a mask.
+func (a Arg) holds(value, most uint64) bool {
+	with := a.Value & most
 	switch a.Op {
 	case NotEqual:
-		return code{bpf.JumpIf{Cond: bpf.JumpEqual, Val: value, SkipFalse: rest}}
-	case Less, LessOrEqual:
-		return code{
-			bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: value, SkipTrue: miss},
-			bpf.JumpIf{Cond: bpf.JumpEqual, Val: value, SkipFalse: rest},
-		}
+		return value != with
+	case Less:
+		return value < with
+	case LessOrEqual:
+		return value <= with
 	case Equal:
-		return code{bpf.JumpIf{Cond: bpf.JumpEqual, Val: value, SkipFalse: miss}}
-	case Greater, GreaterOrEqual:
-		return code{
-			bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: value, SkipTrue: rest + 1},
-			bpf.JumpIf{Cond: bpf.JumpEqual, Val: value, SkipFalse: miss},
-		}
-	default: // MaskedEqual
-		return masked(value, uint32(a.Want>>32))
+		return value == with
+	case GreaterOrEqual:
+		return value >= with
+	default: // Greater
+		return value > with
 	}
 }
 
-func masked(mask, want uint32) code {
-	return code{
-		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: mask},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: want & mask, SkipFalse: miss},
+// upperHalves groups spans by the upper halves of their values. A group of
+// several is about one upper half; a group of one goes on to the next group.
+func upperHalves(spans []valueSpan) [][]valueSpan {
+	var groups [][]valueSpan
+	for i := 0; i < len(spans); {
+		half := spans[i].first >> 32
+		var group []valueSpan
+		if start := half << 32; spans[i].first != start {
+			group = append(group, valueSpan{start, spans[i-1].action})
+		}
+		for ; i < len(spans) && spans[i].first>>32 == half; i++ {
+			group = append(group, spans[i])
+		}
+		groups = append(groups, group)
+		// What follows this upper half, up to the next that something begins in.
+		if last := spans[i-1]; len(group) > 1 && half < 1<<32-1 && (i == len(spans) || spans[i].first>>32 > half+1) {
+			groups = append(groups, []valueSpan{{(half + 1) << 32, last.action}})
+		}
 	}
+	return groups
 }

@@ -65,7 +65,7 @@ func (o oracle) decides(sc sysCall) Action {
 		if abis[a].audit != sc.audit {
 			continue
 		}
-		if high := number >= x32Bit; a != amd64 && a != x32 || high == (a == x32) {
+		if high := number >= x32Bit && (number != skipped || slices.Contains(o.on, x32)); a != amd64 && a != x32 || high == (a == x32) {
 			on = a
 		}
 	}
@@ -99,7 +99,7 @@ func (o oracle) decides(sc sysCall) Action {
 		return slices.MinFunc(matched, func(a, b Action) int { return int(int32(a.kind())>>16) - int(int32(b.kind())>>16) })
 	}
 	permissive := o.standard.kind() == Allow || o.standard.kind() == Log || o.standard.kind() == traceAction
-	if !permissive && o.largest[on] >= 0 && int64(number) > o.largest[on] && !o.mentions(names) {
+	if !permissive && !(on == amd64 && number == skipped) && o.largest[on] >= 0 && int64(number) > o.largest[on] && !o.mentions(names) {
 		return Errno(enosys)
 	}
 	return o.standard
