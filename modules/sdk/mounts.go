@@ -70,7 +70,6 @@ func unsupported(c *stack.Component) *diag.Diagnostic {
 		{"egress", len(c.Egress) > 0},
 		{"distroless", c.Distroless != nil},
 		{"secrets", len(c.Secrets) > 0},
-		{"seccomp", c.Seccomp != "" && c.Seccomp != "default" && c.Seccomp != "unconfined"},
 	} {
 		if !s.set {
 			continue

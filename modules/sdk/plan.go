@@ -26,6 +26,7 @@ const (
 	NoCommand         diag.Code = "CT405"
 	FileMissing       diag.Code = "CT406"
 	DigestMismatch    diag.Code = "CT412"
+	ProfileInvalid    diag.Code = "CT413"
 )
 
 // Plan loads the file, looks at its sources, and compares with what the project
@@ -59,7 +60,9 @@ func (e *Engine) Plan(ctx context.Context, opts PlanOptions) (*Deployment, error
 			continue
 		}
 		desired, problem := desire(st, c, img)
-		if problem != nil {
+		if problem != nil && problem.Severity == diag.Warning {
+			d.Warnings = append(d.Warnings, *problem)
+		} else if problem != nil {
 			problems = append(problems, *problem)
 			continue
 		}
@@ -189,7 +192,10 @@ func desire(st *stack.Stack, c *stack.Component, img store.Image) (plan.Desired,
 	d.DependsOn = dependencies(st, c.Name)
 	d.Config.Env, d.Shown.Env = environment(img.Config.Env, c)
 	var problem *diag.Diagnostic
-	d.Config.Files, d.Shown.Files, problem = files(c)
+	if d.Config.Files, d.Shown.Files, problem = files(c); problem != nil {
+		return d, problem
+	}
+	d.Config.SeccompProfile, d.Shown.SeccompProfile, problem = profile(c)
 	return d, problem
 }
 

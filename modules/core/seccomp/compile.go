@@ -38,8 +38,8 @@ type Program struct {
 	// this filter.
 	NoExec bool
 
-	// Unknown are names in the profile that are no system calls of any machine
-	// that programs can be made for, sorted.
+	// Unknown are names in the profile that are no system calls of Linux on any
+	// architecture, as far as this package knows, sorted. They are left out.
 	Unknown []string
 }
 

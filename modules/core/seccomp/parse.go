@@ -1,9 +1,13 @@
 package seccomp
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"maps"
 	"math"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -29,6 +33,24 @@ func Parse(text []byte) (*Profile, error) {
 		return nil, r.err
 	}
 	return p, nil
+}
+
+// ReadFile reads the text of a profile, for Parse, from a regular file.
+func ReadFile(name string) (_ []byte, err error) {
+	info, err := os.Stat(name) // to open a named pipe may take for ever
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "read", Path: name, Err: errors.New("not a regular file")}
+	}
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	// A byte too much is what Parse refuses.
+	return io.ReadAll(io.LimitReader(f, MaxProfile+1))
 }
 
 var profileKeys = []string{

@@ -36,10 +36,11 @@ type Options struct {
 
 // Backend runs a project's containers.
 type Backend struct {
-	opts Options
-	log  *slog.Logger
-	boot string
-	net  projectNetwork
+	opts    Options
+	log     *slog.Logger
+	boot    string
+	net     projectNetwork
+	filters filters
 
 	// life ends with Close: whoever watches a process then lets go of it.
 	life  context.Context
