@@ -46,6 +46,9 @@ func Plan(w io.Writer, d *sdk.Deployment, style Style) error {
 		fmt.Fprintf(&out, "Order: %s\n", order)
 	}
 	fmt.Fprintf(&out, "Exposed beyond this machine: %s\n", beyond(d.Stack, style))
+	if names := unfiltered(d.Stack); len(names) > 0 {
+		fmt.Fprintf(&out, "Without a system call filter: %s\n", style.Yellow(strings.Join(names, ", ")))
+	}
 	if text := tally(d.Plan); text != "" {
 		fmt.Fprintf(&out, "%s.\n", text)
 	}
@@ -144,8 +147,11 @@ func difference(r plan.Reason) string {
 
 // value shows a property's JSON text in the unit that a person writes it in.
 func value(property, text string) string {
-	if property == "image" {
+	switch property {
+	case "image":
 		return Digest(text)
+	case "seccomp_profile":
+		return Digest(strings.Trim(text, `"`))
 	}
 	last := property[strings.LastIndexByte(property, '.')+1:]
 	var n int64
@@ -198,6 +204,17 @@ func beyond(s *stack.Stack, style Style) string {
 		return "none"
 	}
 	return style.Yellow(strings.Join(open, ", "))
+}
+
+// unfiltered lists the components that may make any system call.
+func unfiltered(s *stack.Stack) []string {
+	var names []string
+	for _, c := range s.Components {
+		if c.Seccomp == "unconfined" {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }
 
 // endpoint is a host address and port; the protocol is told unless it is tcp.

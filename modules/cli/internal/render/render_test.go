@@ -79,12 +79,14 @@ func TestGolden(t *testing.T) {
 		},
 		"plan-changes": func(w io.Writer, style render.Style) error {
 			d := guestbook()
+			d.Stack.Components[2].Seccomp = "unconfined"
 			d.Plan.Changes = []plan.Change{
 				{Name: "cache", Action: plan.Remove, Reasons: []plan.Reason{{Text: "no longer in the file"}}},
 				{Name: "migrate", Action: plan.Start, Reasons: []plan.Reason{{Text: "exited with code 137\x1b[2J"}}},
 				{Name: "store", Action: plan.Keep},
 				{Name: "web", Action: plan.Replace, Reasons: []plan.Reason{
 					{Property: "env.LOG_LEVEL", Old: `"info"`, New: `"debug"`},
+					{Property: "seccomp_profile", Old: `"` + digestA + `"`, New: `"` + digestB + `"`},
 					{Property: "resources.memory", Old: "67108864", New: "134217728"},
 					{Property: "user", New: `"nobody"`},
 					{Property: "workdir", Old: `"/` + strings.Repeat("long/", 40) + `"`},
