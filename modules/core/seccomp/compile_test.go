@@ -10,6 +10,7 @@ import (
 
 	"github.com/containust/containust/modules/core/capability"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/bpf"
 )
 
 var newest = Kernel{Major: 99}
@@ -46,7 +47,7 @@ func TestRandomProfilesAgree(t *testing.T) {
 
 func randomProfile(r *rand.Rand) *Profile {
 	actions := []Action{KillProcess, KillThread, Trap, Errno(1), Errno(38), Errno(0), Trace(1), Log, Allow}
-	values := []uint64{0, 1, 38, 0xffffffff, 1 << 32, 1<<32 | 38, 0x7e020000, 1 << 63, ^uint64(0)}
+	values := []uint64{0, 1, 38, 0xffffffff, 1 << 32, 1<<32 | 38, 0x7e020000, 3<<32 | 38, 1 << 63, ^uint64(0) - 1, ^uint64(0)}
 	names := []string{"read", "socket", "connect", "accept", "clone", "socketcall", "ipc", "semop", "set_tls", "execveat", "personality", "openat2", "none"}
 	pick := func(n int) int { return r.IntN(n) }
 	p := &Profile{DefaultAction: actions[pick(len(actions))]}
@@ -72,7 +73,7 @@ func randomProfile(r *rand.Rand) *Profile {
 		case 0:
 			e.Includes = Condition{Capabilities: capability.Of(capability.Capability(pick(2))), MinKernel: Kernel{5, 13 + pick(3)}}
 		case 1:
-			e.Excludes = Condition{Capabilities: capability.Of(capability.Capability(pick(2))), MinKernel: Kernel{5, 13 + pick(3)}}
+			e.Excludes = Condition{Capabilities: capability.Set(1 + pick(3)), MinKernel: Kernel{5, 13 + pick(3)}}
 		case 2:
 			e.Includes.Arches = []string{"amd64", "x86"}
 		case 3:
@@ -146,6 +147,9 @@ func TestMeaning(t *testing.T) {
 			"args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}, {"index": 0, "value": 2, "op": "SCMP_CMP_EQ"}]}]}`, amd64Audit, 0, [6]uint64{2}, Allow},
 		{"two conditions on two arguments must both hold", `{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW",
 			"args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}, {"index": 1, "value": 2, "op": "SCMP_CMP_EQ"}]}]}`, amd64Audit, 0, [6]uint64{1, 1}, Errno(1)},
+		{"a value between two others", `{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+			{"name": "read", "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 4294967334, "op": "SCMP_CMP_EQ"}]},
+			{"name": "read", "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 12884901926, "op": "SCMP_CMP_EQ"}]}]}`, amd64Audit, 0, [6]uint64{2<<32 | 38}, Errno(1)},
 		{"the first without conditions counts", `{"defaultAction": "SCMP_ACT_KILL", "syscalls": [{"name": "read", "action": "SCMP_ACT_ALLOW"},
 			{"name": "read", "action": "SCMP_ACT_ERRNO"}]}`, amd64Audit, 0, [6]uint64{}, Allow},
 		{"unless it repeats the default", `{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"name": "read", "action": "SCMP_ACT_ERRNO", "errnoRet": 1},
@@ -226,6 +230,23 @@ func TestLength(t *testing.T) {
 	require.Greater(t, len(program.Instructions), 3500)
 	_, err = profile(600).Compile(Options{})
 	require.ErrorContains(t, err, fmt.Sprintf("the kernel takes %d", MaxInstructions))
+}
+
+// A piece that does not jump may stand before code that was made long before.
+func TestBuilder(t *testing.T) {
+	var b builder
+	allow, deny := b.result(Allow), b.result(Errno(1))
+	one := b.test(bpf.JumpEqual, 1, allow, deny)
+	two := b.test(bpf.JumpEqual, 2, allow, deny)
+	require.Equal(t, one, b.test(bpf.JumpEqual, 1, allow, deny), "made once")
+	require.Equal(t, two, b.test(bpf.JumpEqual, 3, two, two), "no choice")
+	b.load(numberOffset, one)
+	slices.Reverse(b.code)
+	code, err := bpf.Assemble(b.code)
+	require.NoError(t, err)
+	m := newMachine(t, Program{Instructions: code})
+	require.Equal(t, Allow, m.run(sysCall{number: 1}))
+	require.Equal(t, Errno(1), m.run(sysCall{number: 2}))
 }
 
 // The tables are sorted, which lookup relies on, and hold no number twice but
