@@ -6,8 +6,9 @@ import "golang.org/x/net/bpf"
 // that whatever is jumped to is there already. Code that is there is not made
 // again, which keeps programs short: the kernel takes its time to install them.
 type builder struct {
-	code []bpf.Instruction // the last one first
-	made map[piece]label
+	code   []bpf.Instruction // the last one first
+	made   map[piece]label
+	copies map[label]label // what leads to a label that is out of reach
 }
 
 // A label is the index in code of an instruction to go on at.
@@ -20,8 +21,8 @@ type piece struct {
 	yes, no     label
 }
 
-// reach is how far back code is used again. A conditional jump spans at most 255
-// instructions; some room is left for those that jump on.
+// reach is how far a conditional jump may lead: 255 instructions, less some room
+// for what comes between.
 const reach = 250
 
 func (b *builder) push(in bpf.Instruction) label {
@@ -32,23 +33,34 @@ func (b *builder) push(in bpf.Instruction) label {
 // skip is the distance from the next instruction to a label.
 func (b *builder) skip(to label) int { return len(b.code) - 1 - int(to) }
 
-// near returns a label in reach that leads to the given one.
+// near returns a label in reach that does as the given one.
 func (b *builder) near(to label) label {
 	if b.skip(to) <= reach {
 		return to
 	}
-	return b.push(bpf.Jump{Skip: uint32(b.skip(to))})
-}
-
-// once returns the label of a piece, which make makes if it is not in reach.
-func (b *builder) once(p piece, make func() label) label {
-	if at, ok := b.made[p]; ok && b.skip(at) <= reach {
+	if at, ok := b.copies[to]; ok && b.skip(at) <= reach {
 		return at
 	}
-	at := make()
+	in := b.code[to]
+	if _, ends := in.(bpf.RetConstant); !ends {
+		in = bpf.Jump{Skip: uint32(b.skip(to))}
+	}
+	if b.copies == nil {
+		b.copies = map[label]label{}
+	}
+	b.copies[to] = b.push(in)
+	return b.copies[to]
+}
+
+// once returns the label of a piece, which make makes if it is not there.
+func (b *builder) once(p piece, make func() label) label {
+	if at, ok := b.made[p]; ok {
+		return at
+	}
 	if b.made == nil {
 		b.made = map[piece]label{}
 	}
+	at := make()
 	b.made[p] = at
 	return at
 }
