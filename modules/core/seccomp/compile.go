@@ -88,9 +88,23 @@ func (p *Profile) Compile(opts Options) (Program, error) {
 	return program, nil
 }
 
-// check finds what Parse would not have let pass.
+// Of a profile that is larger than these no program fits into the kernel, or
+// almost nothing in it has an effect.
+const (
+	maxNames      = 1 << 16
+	maxConditions = 1 << 13 // those of an entry count for each of its names
+)
+
+// check finds what would take too long to compile, and what Parse would not have
+// let pass.
 func (p *Profile) check() error {
+	names, conditions := 0, 0
 	for _, e := range p.Entries {
+		names += len(e.Names)
+		conditions += len(e.Names) * len(e.Args)
+		if names > maxNames || conditions > maxConditions {
+			return fmt.Errorf("the profile is too large: it may have %d names, and %d conditions on them", maxNames, maxConditions)
+		}
 		for _, a := range e.Args {
 			if a.Index < 0 || a.Index > 5 || a.Op < NotEqual || a.Op > MaskedEqual {
 				return fmt.Errorf("the condition %+v on %v is none", a, e.Names)

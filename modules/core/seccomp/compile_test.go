@@ -228,6 +228,10 @@ func TestLength(t *testing.T) {
 	program, err := profile(450).Compile(Options{})
 	require.NoError(t, err)
 	require.Greater(t, len(program.Instructions), 3500)
+	_, err = profile(maxConditions/2 + 1).Compile(Options{})
+	require.ErrorContains(t, err, "the profile is too large")
+	_, err = (&Profile{Entries: []Entry{{Names: make([]string, maxNames+1)}}}).Compile(Options{})
+	require.ErrorContains(t, err, "the profile is too large")
 	_, err = profile(600).Compile(Options{})
 	require.ErrorContains(t, err, fmt.Sprintf("the kernel takes %d", MaxInstructions))
 }

@@ -2,6 +2,7 @@ package seccomp
 
 import (
 	"encoding/json"
+	"io/fs"
 	"os"
 	"slices"
 	"testing"
@@ -9,6 +10,17 @@ import (
 	moby "github.com/moby/profiles/seccomp"
 	"github.com/stretchr/testify/require"
 )
+
+func TestAvailable(t *testing.T) {
+	actions, err := os.ReadFile("/proc/sys/kernel/seccomp/actions_avail")
+	if err != nil {
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		require.Error(t, Available())
+		return
+	}
+	require.Contains(t, string(actions), "errno")
+	require.NoError(t, Available())
+}
 
 // The default profile is Docker's without socketcall. -update writes it anew
 // after Docker's moved on.

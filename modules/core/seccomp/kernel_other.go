@@ -2,7 +2,16 @@
 
 package seccomp
 
-import "math"
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Available needs Linux; elsewhere its error matches [errors.ErrUnsupported].
+func Available() error {
+	return fmt.Errorf("seccomp: ask for filters: %w: they need Linux", errors.ErrUnsupported)
+}
 
 // runningKernel is as new as it can be: it is not the one that the program is
 // for.

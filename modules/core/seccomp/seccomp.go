@@ -30,7 +30,8 @@
 //     it give up.
 //   - Names that no architecture knows are left out and reported.
 //
-// In two points it is stricter. On x86, socketcall and ipc do what calls of
+// In three points it is stricter than they are. A stricter entry with conditions
+// stays in force beside one without. On x86, socketcall and ipc do what calls of
 // their own do too: where the profile does not name them, nothing passes
 // through them that the profile denies by the other way. And a profile that
 // cannot be honoured, or has a word too much, is an error.

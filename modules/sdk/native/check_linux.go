@@ -11,6 +11,7 @@ import (
 
 	"github.com/containust/containust/modules/core/cgroup"
 	"github.com/containust/containust/modules/core/network"
+	"github.com/containust/containust/modules/core/seccomp"
 )
 
 // oldestKernel is the first version with everything that cannot be done
@@ -20,7 +21,7 @@ const oldestKernel = "5.14"
 // Check looks at everything that native containers need of this machine. It
 // changes nothing.
 func Check(ctx context.Context) []Requirement {
-	found := []Requirement{checkKernel(), checkPrivileges(), checkCgroup(), checkOverlay()}
+	found := []Requirement{checkKernel(), checkPrivileges(), checkCgroup(), checkOverlay(), checkFilters()}
 	if found[1].Err == nil {
 		found = append(found, checkNetwork(ctx)) // without privileges it could only fail for want of them
 	}
@@ -95,6 +96,13 @@ func checkOverlay() Requirement {
 		r.Err = err
 	}
 	return r
+}
+
+func checkFilters() Requirement {
+	return Requirement{
+		Name: "system call filters", Required: true, Found: "seccomp", Err: seccomp.Available(),
+		Mend: "boot a kernel with CONFIG_SECCOMP_FILTER",
+	}
 }
 
 func checkNetwork(ctx context.Context) Requirement {
