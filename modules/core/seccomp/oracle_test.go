@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -59,6 +60,19 @@ func newOracle(p *Profile, opts Options) oracle {
 	return o
 }
 
+// namesOf are the names of each number.
+var namesOf = sync.OnceValue(func() (names [archCount]map[uint32][]string) {
+	for a := range names {
+		names[a] = map[uint32][]string{}
+		for _, c := range calls {
+			if n := c.numbers[a]; n >= 0 {
+				names[a][uint32(n)] = append(names[a][uint32(n)], c.name)
+			}
+		}
+	}
+	return names
+})
+
 func (o oracle) decides(sc sysCall) Action {
 	on, number := archCount, sc.number
 	for _, a := range o.on {
@@ -75,12 +89,7 @@ func (o oracle) decides(sc sysCall) Action {
 	if on == x32 {
 		number -= x32Bit
 	}
-	names := []string{}
-	for _, c := range calls {
-		if c.numbers[on] >= 0 && uint32(c.numbers[on]) == number {
-			names = append(names, c.name)
-		}
-	}
+	names := namesOf()[on][number]
 	matched, named := o.match(names, func(a Arg) bool { return condition(a, sc.args[a.Index], abis[on].bits) })
 	if on == x86 && !named {
 		for _, m := range multiplexers {
