@@ -12,6 +12,7 @@ func Meanings() map[diag.Code]string {
 		NoCommand:         "a component without a program to start: neither it nor its image has a command",
 		FileMissing:       "a file or folder of the host that is not there or cannot be read",
 		DigestMismatch:    "an image that does not have the digest it is pinned to",
+		ProfileInvalid:    "a system call profile that is not valid, or under which nothing can start; as a warning, one that names what is no system call",
 		NotInThisVersion:  "a setting that this version cannot carry out",
 	}
 }

@@ -38,7 +38,7 @@ func newWanted(st *stack.Stack) *wanted {
 }
 
 // component makes the specification of a component that has its image, and
-// returns what keeps it from being run.
+// returns what keeps it from being run, and warnings.
 func (w *wanted) component(c *stack.Component, img store.Image) (d plan.Desired, refusals []diag.Diagnostic) {
 	cfg := container.Config{
 		Name: c.Name, Hostname: c.Hostname, WorkDir: first(c.WorkDir, img.Config.WorkDir), User: first(c.User, img.Config.User),
@@ -78,9 +78,11 @@ func (w *wanted) component(c *stack.Component, img store.Image) (d plan.Desired,
 		DependsOn: w.dependencies(c.Name), Injected: w.injected(c),
 	}
 	d.Config.Env, d.Shown.Env = environment(img.Config.Env, c)
-	var unread []diag.Diagnostic
-	d.Config.Files, d.Shown.Files, unread = files(c)
-	return d, append(refusals, unread...)
+	var found []diag.Diagnostic
+	d.Config.Files, d.Shown.Files, found = files(c)
+	refusals = append(refusals, found...)
+	d.Config.SeccompProfile, d.Shown.SeccompProfile, found = profile(c)
+	return d, append(refusals, found...)
 }
 
 func first(values ...string) string {

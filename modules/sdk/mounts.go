@@ -76,7 +76,6 @@ func unsupported(c *stack.Component) (refusals []diag.Diagnostic) {
 		{"restart_unhealthy", c.RestartUnhealthy},
 		{"distroless", c.Distroless != nil},
 		{"secrets", len(c.Secrets) > 0},
-		{"seccomp", c.Seccomp != "" && c.Seccomp != "default" && c.Seccomp != "unconfined"},
 	} {
 		if !s.set {
 			continue

@@ -23,6 +23,7 @@ const (
 	NoCommand         diag.Code = "CT405"
 	FileMissing       diag.Code = "CT406"
 	DigestMismatch    diag.Code = "CT412"
+	ProfileInvalid    diag.Code = "CT413"
 )
 
 // Plan loads the file, looks at its sources, and compares with what the project
@@ -104,9 +105,13 @@ func (e *Engine) desire(ctx context.Context, d *Deployment, opts PlanOptions) er
 		return err
 	}
 	var problems diag.List
-	// refuse takes what a run must not pass over, and a plan may.
+	// refuse takes what a run must not pass over and a plan may, and warnings.
 	refuse := func(p diag.Diagnostic) {
-		if opts.Import {
+		switch {
+		case p.Severity == diag.Warning:
+			d.Warnings = append(d.Warnings, p)
+			return
+		case opts.Import:
 			problems = append(problems, p)
 			return
 		}

@@ -126,14 +126,16 @@ func TestPlanFindsWhatIsWrong(t *testing.T) {
 		body string
 		want diag.Code
 	}{
-		"digest":     {`image = "tar://app.tar` + zero + `" command = ["/x"]`, sdk.DigestMismatch},
-		"truncated":  {`image = "tar://cut.tar" command = ["/x"]`, sdk.SourceUnreadable},
-		"missing":    {`image = "tar://none.tar" command = ["/x"]`, sdk.SourceMissing},
-		"registry":   {`image = "oci://example.org/x:1" command = ["/x"]`, sdk.SourceUnsupported},
-		"no command": {`image = "tar://app.tar"`, sdk.NoCommand},
-		"host path":  {`image = "tar://app.tar" command = ["/x"] volume = "./none:/data"`, sdk.FileMissing},
-		"limit":      {`image = "tar://app.tar" command = ["/x"] memory = "64MiB"`, sdk.NotInThisVersion},
-		"own file":   {`image = "tar://app.tar" command = ["/x"] files = { "/a" = { source = "./none" } }`, sdk.FileMissing},
+		"digest":      {`image = "tar://app.tar` + zero + `" command = ["/x"]`, sdk.DigestMismatch},
+		"truncated":   {`image = "tar://cut.tar" command = ["/x"]`, sdk.SourceUnreadable},
+		"missing":     {`image = "tar://none.tar" command = ["/x"]`, sdk.SourceMissing},
+		"registry":    {`image = "oci://example.org/x:1" command = ["/x"]`, sdk.SourceUnsupported},
+		"no command":  {`image = "tar://app.tar"`, sdk.NoCommand},
+		"host path":   {`image = "tar://app.tar" command = ["/x"] volume = "./none:/data"`, sdk.FileMissing},
+		"limit":       {`image = "tar://app.tar" command = ["/x"] memory = "64MiB"`, sdk.NotInThisVersion},
+		"profile":     {`image = "tar://app.tar" command = ["/x"] seccomp = "none.json"`, sdk.FileMissing},
+		"bad profile": {`image = "tar://app.tar" command = ["/x"] seccomp = "app.ctst"`, sdk.ProfileInvalid},
+		"own file":    {`image = "tar://app.tar" command = ["/x"] files = { "/a" = { source = "./none" } }`, sdk.FileMissing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := engine(t, "COMPONENT a { "+tt.body+" }")
@@ -146,6 +148,48 @@ func TestPlanFindsWhatIsWrong(t *testing.T) {
 			require.NotEmpty(t, found[0].Range.File)
 		})
 	}
+}
+
+// The content of a profile belongs to the component: another content is another
+// component, wherever it is run.
+func TestProfileIsPartOfThePlan(t *testing.T) {
+	e := engine(t, `COMPONENT a { image = "tar://app.tar" command = ["/x"] seccomp = "p.json" }`)
+	profile := filepath.Join(e.Project().Dir, "p.json")
+	want := func(text string) plan.Desired {
+		require.NoError(t, os.WriteFile(profile, []byte(text), 0o600))
+		d, err := e.Plan(t.Context(), sdk.PlanOptions{})
+		require.NoError(t, err)
+		require.Empty(t, d.Warnings)
+		return d.Desired[0]
+	}
+	const text = `{"defaultAction": "SCMP_ACT_ALLOW"}`
+	one, two := want(text), want(text+"\n")
+	require.Equal(t, text, one.Config.SeccompProfile)
+	require.Equal(t, profile, one.Config.Seccomp)
+	require.NotEqual(t, plan.Digest(nil, one), plan.Digest(nil, two))
+	reasons := plan.Diff(one.Shown, two.Shown)
+	require.Len(t, reasons, 1)
+	require.Equal(t, "seccomp_profile", reasons[0].Property)
+	require.Regexp(t, `^sha256:[0-9a-f]{64}$`, reasons[0].New)
+
+	for text, want := range map[string]string{
+		"{\n  \"defaultAction\": \"SCMP_ACT_ALOW\"\n}": profile + `:2:20: defaultAction: unknown action "SCMP_ACT_ALOW"; known are`,
+		`{"defaultAction": "SCMP_ACT_ERRNO"}`:          "execve",
+	} {
+		require.NoError(t, os.WriteFile(profile, []byte(text), 0o600))
+		_, err := e.Plan(t.Context(), sdk.PlanOptions{})
+		var found diag.Errors
+		require.ErrorAs(t, err, &found)
+		require.Equal(t, sdk.ProfileInvalid, found[0].Code)
+		require.Contains(t, found[0].Detail, want)
+	}
+
+	require.NoError(t, os.WriteFile(profile, []byte(`{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["ptrac", "read"], "action": "SCMP_ACT_ERRNO"}]}`), 0o600))
+	d, err := e.Plan(t.Context(), sdk.PlanOptions{})
+	require.NoError(t, err)
+	require.Len(t, d.Warnings, 1)
+	require.Contains(t, d.Warnings[0].Summary, "names what is no system call: ptrac")
+	require.Len(t, d.Desired, 1)
 }
 
 func TestMissingSourceIsAWarningInAPlan(t *testing.T) {

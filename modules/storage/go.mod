@@ -8,6 +8,8 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
+require golang.org/x/net v0.62.0 // indirect
+
 require (
 	github.com/containust/containust/modules/core v0.1.0
 	go.yaml.in/yaml/v3 v3.0.5 // indirect

@@ -53,6 +53,11 @@ type Config struct {
 	StopTimeout  time.Duration     `json:"stop_timeout,omitempty"` // zero: 10 s
 	Init         bool              `json:"init,omitempty"`
 	Labels       map[string]string `json:"labels,omitempty"`
+
+	// SeccompProfile is the text of the profile that Seccomp is the path of, so
+	// that a changed file is a changed container. Empty: the backend reads the
+	// file when it creates the container.
+	SeccompProfile string `json:"seccomp_profile,omitempty"`
 }
 
 // Layer is one unpacked, immutable file system layer in a store.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"unsafe"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -46,10 +47,18 @@ const (
 )
 
 const (
+	filterSize = unsafe.Sizeof(filter{})
 	headerSize = unsafe.Sizeof(header{})
 	opSize     = unsafe.Sizeof(op{})
 	wordSize   = unsafe.Sizeof(uintptr(0))
 )
+
+// filter is struct sock_fprog of <linux/filter.h>, whose instructions have the
+// form of bpf.RawInstruction.
+type filter struct {
+	length uint16
+	first  uintptr
+}
 
 // An arena is the memory of one launch, outside of Go's heap: header, ops, and
 // the data that they point to. Nothing in it is a Go pointer and nothing moves
@@ -138,6 +147,8 @@ func (d datum) size() uintptr {
 	switch d.kind {
 	case dataString, dataBytes:
 		return uintptr(len(d.text)) + 1 + wordSize
+	case dataFilter:
+		return filterSize + unsafe.Sizeof(bpf.RawInstruction{})*uintptr(len(d.code)) + wordSize
 	}
 	size := wordSize * uintptr(len(d.words)+2)
 	for _, w := range d.words {
@@ -154,6 +165,13 @@ func (a *arena) put(d datum, at uintptr) (uint64, uintptr) {
 	if d.kind == dataString || d.kind == dataBytes {
 		copy(a.mem[at:], d.text)
 		return here, at + uintptr(len(d.text)) + 1
+	}
+	if d.kind == dataFilter {
+		f := (*filter)(unsafe.Pointer(&a.mem[at]))
+		at += filterSize
+		code := unsafe.Slice((*bpf.RawInstruction)(unsafe.Pointer(&a.mem[at])), len(d.code))
+		f.length, f.first = uint16(copy(code, d.code)), address(&code[0])
+		return here, at + unsafe.Sizeof(code[0])*uintptr(len(code))
 	}
 	vector := unsafe.Slice((*uintptr)(unsafe.Pointer(&a.mem[at])), len(d.words)+1)
 	at += wordSize * uintptr(len(vector))

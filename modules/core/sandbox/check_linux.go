@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/containust/containust/modules/core/capability"
+	"github.com/containust/containust/modules/core/seccomp"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,10 +46,28 @@ func (c *Command) check() error {
 	if c.Dir != "" && !path.IsAbs(c.Dir) {
 		return fmt.Errorf("sandbox: the working directory %q is not absolute", c.Dir)
 	}
+	if err := checkFilter(c); err != nil {
+		return err
+	}
 	if c.UID == ^uint32(0) || c.GID == ^uint32(0) {
 		return errors.New("sandbox: 4294967295 is no user or group id")
 	}
 	return noNUL("the command", slices.Concat(c.Args, c.Env, []string{c.Dir})...)
+}
+
+// checkFilter finds what would only show when the filter is at work already.
+func checkFilter(c *Command) error {
+	switch n := len(c.Filter.Instructions); {
+	case n == 0:
+		return nil
+	case n > seccomp.MaxInstructions:
+		return fmt.Errorf("sandbox: the system call filter has %d instructions, and the kernel takes %d", n, seccomp.MaxInstructions)
+	case c.Filter.NoExec:
+		return errors.New("sandbox: the system call filter does not let execve happen, so no program could be started; allow it in the profile")
+	case c.AllowNewPrivileges && !c.Capabilities.Has(capability.SYS_ADMIN):
+		return errors.New("sandbox: a system call filter cannot go with new privileges: it would confuse set-uid programs; leave out one of the two, or add CAP_SYS_ADMIN")
+	}
+	return nil
 }
 
 // noNUL refuses what a C string would cut short.

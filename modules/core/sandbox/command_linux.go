@@ -32,6 +32,10 @@ func (t *table) command(c *Command, null arg) error {
 	}
 	t.streams(c, null)
 	t.signals()
+	// Last, so that it need not allow any step before it.
+	if len(c.Filter.Instructions) > 0 {
+		t.call("install the system call filter", unix.SYS_SECCOMP, number(unix.SECCOMP_SET_MODE_FILTER), number(c.Filter.Flags), t.filter(c.Filter.Instructions))
+	}
 	t.programs(c)
 	return nil
 }

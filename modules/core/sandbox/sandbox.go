@@ -46,6 +46,7 @@ import (
 
 	"github.com/containust/containust/modules/core/capability"
 	"github.com/containust/containust/modules/core/rootfs"
+	"github.com/containust/containust/modules/core/seccomp"
 )
 
 // Spec describes a container to launch. Its first process always gets new pid,
@@ -53,8 +54,8 @@ import (
 // files but its standard streams.
 //
 // File descriptors in a Spec are borrowed for the duration of the call; the
-// caller keeps and closes them. A system call filter and a terminal will be
-// further fields; their steps have a place in the table.
+// caller keeps and closes them. A terminal will be a further field; its steps have
+// a place in the table.
 type Spec struct {
 	Command
 
@@ -106,6 +107,11 @@ type Command struct {
 	// AllowNewPrivileges lets set-uid programs and file capabilities work,
 	// within Capabilities. It leaves out no_new_privs.
 	AllowNewPrivileges bool
+
+	// Filter decides which system calls the process and its descendants can
+	// make, from its program on. The zero Program filters nothing. With
+	// AllowNewPrivileges it needs CAP_SYS_ADMIN in Capabilities.
+	Filter seccomp.Program
 
 	Rlimits []Rlimit
 

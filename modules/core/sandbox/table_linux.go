@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -61,6 +62,7 @@ type datum struct {
 	kind  dataKind
 	text  string   // of dataString and dataBytes
 	words []string // of dataArgs and dataEnv
+	code  []bpf.RawInstruction
 }
 
 type dataKind uint8
@@ -68,8 +70,9 @@ type dataKind uint8
 const (
 	dataString dataKind = iota // with a final NUL
 	dataBytes
-	dataArgs // a NULL-terminated vector of strings
-	dataEnv  // likewise; its values stay out of logs
+	dataArgs   // a NULL-terminated vector of strings
+	dataEnv    // likewise; its values stay out of logs
+	dataFilter // struct sock_fprog with its instructions
 )
 
 func number[T ~int | ~uint8 | ~int32 | ~uint32 | ~uint64 | ~uintptr](n T) arg {
@@ -87,6 +90,9 @@ func (t *table) text(s string) arg   { return t.datum(datum{kind: dataString, te
 func (t *table) bytes(b string) arg  { return t.datum(datum{kind: dataBytes, text: b}) }
 func (t *table) argv(s []string) arg { return t.datum(datum{kind: dataArgs, words: s}) }
 func (t *table) envp(s []string) arg { return t.datum(datum{kind: dataEnv, words: s}) }
+func (t *table) filter(code []bpf.RawInstruction) arg {
+	return t.datum(datum{kind: dataFilter, code: code})
+}
 func (t *table) file(f *os.File) arg { t.files = append(t.files, f); return number(f.Fd()) }
 
 // own takes over a file that the steps use.
@@ -199,6 +205,8 @@ func (d datum) String() string {
 		return strconv.Quote(d.text)
 	case dataBytes:
 		return fmt.Sprintf("{%x}", d.text)
+	case dataFilter:
+		return fmt.Sprintf("{%d instructions}", len(d.code))
 	}
 	words := make([]string, len(d.words))
 	for i, w := range d.words {
@@ -247,6 +255,7 @@ var callNames = map[uintptr]string{
 	unix.SYS_PRLIMIT64:      "prlimit64",
 	unix.SYS_RT_SIGACTION:   "rt_sigaction",
 	unix.SYS_RT_SIGPROCMASK: "rt_sigprocmask",
+	unix.SYS_SECCOMP:        "seccomp",
 	unix.SYS_SETGROUPS:      "setgroups",
 	unix.SYS_SETHOSTNAME:    "sethostname",
 	unix.SYS_SETNS:          "setns",

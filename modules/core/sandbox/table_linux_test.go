@@ -13,7 +13,9 @@ import (
 
 	"github.com/containust/containust/modules/core/capability"
 	"github.com/containust/containust/modules/core/rootfs"
+	"github.com/containust/containust/modules/core/seccomp"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,6 +46,7 @@ func TestTableGolden(t *testing.T) {
 			Rlimits:      []Rlimit{{Resource: unix.RLIMIT_NOFILE, Cur: 1024, Max: RlimitInfinity}},
 			NewSession:   true,
 			Stdout:       os.Stdin,
+			Filter:       seccomp.Program{Instructions: make([]bpf.RawInstruction, 3), Flags: seccomp.LogActions},
 		},
 	}
 	require.NoError(t, tab.launch(spec))
@@ -233,7 +236,8 @@ func FuzzArena(f *testing.F) {
 		first := tab.call("one", unix.SYS_OPENAT2, tab.text(a), tab.bytes(b), number(int(extra)))
 		tab.call("two", unix.SYS_EXECVE, tab.text(c), tab.argv([]string{a, b, c}), tab.envp(nil), result(first))
 		tab.on(0, unix.ENOENT)
-		tab.call("three", unix.SYS_EXECVE, tab.argv([]string{c}))
+		filter := []bpf.RawInstruction{{Op: 6, Jt: extra, K: uint32(len(a))}, {Jf: extra}}
+		tab.call("three", unix.SYS_EXECVE, tab.argv([]string{c}), tab.filter(filter))
 		if tab.String() == "" || strings.Count(tab.String(), "\n") != 3 {
 			t.Fatalf("not a line for each step:\n%s", tab)
 		}
@@ -254,6 +258,8 @@ func FuzzArena(f *testing.F) {
 		equal(b, string(bytesAt(arena, ops[0].args[1], len(b))))
 		equal(fmt.Sprint(extra), fmt.Sprint(ops[0].args[2]))
 		equal(c, readString(arena, ops[1].args[0]))
+		length, code := readFilter(arena, ops[2].args[1])
+		equal(fmt.Sprint(filter, len(filter)), fmt.Sprint(code, length))
 		equal(fmt.Sprint([]string{a, b, c}), fmt.Sprint(readVector(arena, ops[1].args[1])))
 		equal(fmt.Sprint([]string{}), fmt.Sprint(readVector(arena, ops[1].args[2])))
 		equal(fmt.Sprint([]string{c}), fmt.Sprint(readVector(arena, ops[2].args[0])))
@@ -283,6 +289,16 @@ func readString(a *arena, at uint64) string {
 		n++
 	}
 	return string(bytesAt(a, at, n))
+}
+
+func readFilter(a *arena, at uint64) (length int, code []bpf.RawInstruction) {
+	length = int(binary.NativeEndian.Uint16(bytesAt(a, at, 2)))
+	at = binary.NativeEndian.Uint64(bytesAt(a, at+8, 8))
+	for i := range uint64(length) {
+		b := bytesAt(a, at+8*i, 8)
+		code = append(code, bpf.RawInstruction{Op: binary.NativeEndian.Uint16(b), Jt: b[2], Jf: b[3], K: binary.NativeEndian.Uint32(b[4:])})
+	}
+	return length, code
 }
 
 func readVector(a *arena, at uint64) []string {

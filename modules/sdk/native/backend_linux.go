@@ -37,11 +37,12 @@ type Options struct {
 
 // Backend runs a project's containers.
 type Backend struct {
-	opts Options
-	log  *slog.Logger
-	boot string
-	net  projectNetwork
-	ids  idmap.Project
+	opts    Options
+	log     *slog.Logger
+	boot    string
+	net     projectNetwork
+	ids     idmap.Project
+	filters filters
 
 	// life ends with Close: whoever watches a process then lets go of it.
 	life  context.Context

@@ -13,6 +13,7 @@ import (
 	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/network"
 	"github.com/containust/containust/modules/core/sandbox"
+	"github.com/containust/containust/modules/core/seccomp"
 )
 
 // The first version with everything that cannot be done without: overlays of
@@ -25,7 +26,7 @@ const (
 // Check looks at everything that native containers need of this machine. It
 // changes nothing.
 func Check(ctx context.Context) []Requirement {
-	found := []Requirement{checkKernel(), checkPrivileges(), checkCgroup(), checkOverlay()}
+	found := []Requirement{checkKernel(), checkPrivileges(), checkCgroup(), checkOverlay(), checkFilters()}
 	if found[1].Err == nil {
 		// Without privileges they could only fail for want of them.
 		found = append(found, checkUserNamespaces(ctx), checkNetwork(ctx))
@@ -112,6 +113,13 @@ func checkUserNamespaces(ctx context.Context) Requirement {
 	}
 	r.Err = ns.Close()
 	return r
+}
+
+func checkFilters() Requirement {
+	return Requirement{
+		Name: "system call filters", Required: true, Found: "seccomp", Err: seccomp.Available(),
+		Mend: "boot a kernel with CONFIG_SECCOMP_FILTER",
+	}
 }
 
 func checkNetwork(ctx context.Context) Requirement {

@@ -26,6 +26,9 @@ func (b *Backend) Create(ctx context.Context, cfg container.Config) (_ container
 	if err := supported(cfg); err != nil {
 		return "", err
 	}
+	if err := b.prepareFilter(&cfg); err != nil {
+		return "", fmt.Errorf("container %q: %w", cfg.Name, err)
+	}
 	b.mu.Lock()
 	if b.containers[cfg.Name] != nil {
 		b.mu.Unlock()
@@ -114,7 +117,6 @@ func supported(cfg container.Config) error {
 		"memory": cfg.Resources.Memory != 0, "memory_swap": cfg.Resources.MemorySwap != 0,
 		"cpu": cfg.Resources.CPUs != 0, "cpu_weight": cfg.Resources.CPUWeight != 0,
 		"pids": cfg.Resources.PIDs != 0, "io": cfg.Resources.IO != nil,
-		"seccomp": cfg.Seccomp != "" && cfg.Seccomp != "default" && cfg.Seccomp != "unconfined",
 		"devices": len(cfg.Devices) > 0, "init": cfg.Init,
 	} {
 		if set {

@@ -308,6 +308,51 @@ func TestTakeOver(t *testing.T) {
 	require.Equal(t, want.String(), p.log(t, id))
 }
 
+// A filter is on every container, of its process and of what is run inside; the
+// profile is the one that there was when it was created.
+func TestSystemCallFilter(t *testing.T) {
+	p := newProject(t)
+	const seccomp = `while read line; do case $line in Seccomp:*) echo $line; esac; done </proc/self/status`
+	start := func(name, profile string) container.ID {
+		cfg := p.config(t, name, "sh", "-c", seccomp+"; mkdir /tmp/d; sleep 1000")
+		cfg.Mounts = []container.Mount{{Kind: container.MountTmpfs, Target: "/tmp"}}
+		cfg.Seccomp = profile
+		require.NoError(t, os.Symlink("busybox", cfg.Layers[0].Path+"/bin/mkdir"))
+		id, err := p.Create(t.Context(), cfg)
+		require.NoError(t, err)
+		_, err = p.Start(t.Context(), id)
+		require.NoError(t, err)
+		return id
+	}
+	exec := func(id container.ID, script string) string {
+		r, w, err := os.Pipe()
+		require.NoError(t, err)
+		_, err = p.Exec(t.Context(), id, container.ExecOptions{Args: []string{"sh", "-c", script}, Stdout: w, Stderr: w})
+		require.NoError(t, err)
+		require.NoError(t, w.Close())
+		out, err := io.ReadAll(r)
+		require.NoError(t, err)
+		require.NoError(t, r.Close())
+		return string(out)
+	}
+	for profile, want := range map[string]string{"": "Seccomp: 2\n", "default": "Seccomp: 2\n", "unconfined": "Seccomp: 0\n"} {
+		id := start("c"+profile, profile)
+		require.Eventually(t, func() bool { return p.log(t, id) == want }, 5*time.Second, 5*time.Millisecond, "%s: %s", profile, want)
+		require.Equal(t, want, exec(id, seccomp))
+	}
+
+	file := filepath.Join(t.TempDir(), "p.json")
+	require.NoError(t, os.WriteFile(file, []byte(`{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errno": "EXDEV"}]}`), 0o600))
+	id := start("own", file)
+	require.Eventually(t, func() bool { return strings.Contains(p.log(t, id), "link") }, 5*time.Second, 5*time.Millisecond, "the error of EXDEV")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	require.NoError(t, p.Close())
+	p.open(t) // as after the end of a supervisor
+	require.Contains(t, exec(id, "mkdir /tmp/e"), "link")
+	_, err := p.Create(t.Context(), container.Config{Name: "bad", Seccomp: file, Args: []string{"x"}})
+	require.ErrorContains(t, err, file+": seccomp profile: line 1, column 1: this is not JSON")
+}
+
 func TestUnsupportedSettingsAreRefused(t *testing.T) {
 	p := newProject(t)
 	cfg := p.config(t, "m", "sleep", "1")

@@ -258,6 +258,9 @@ func (l *launch) command() (sandbox.Command, error) {
 		UID: l.user.UID, GID: l.user.GID, Groups: l.user.Groups,
 		Capabilities: caps, NewSession: true,
 	}
+	if command.Filter, err = l.backend.filters.program(l.cfg, caps); err != nil {
+		return sandbox.Command{}, err
+	}
 	for _, limit := range l.cfg.Resources.Rlimits {
 		resource, err := sandbox.ParseRlimit(limit.Name)
 		if err != nil {

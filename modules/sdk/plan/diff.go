@@ -75,6 +75,7 @@ func properties(cfg container.Config) flat {
 	set(f, "hostname", orDefault(cfg.Hostname, cfg.Name), cfg.Name)
 	set(f, "workdir", cfg.WorkDir, "")
 	set(f, "user", cfg.User, "")
+	set(f, "seccomp_profile", cfg.SeccompProfile, "")
 	f.setList("command", cfg.Args)
 	f.setList("capabilities", cfg.Capabilities)
 	f.setList("devices", cfg.Devices)

@@ -91,6 +91,7 @@ func TestGolden(t *testing.T) {
 		},
 		"plan-changes": func(w io.Writer, style render.Style) error {
 			d := guestbook()
+			d.Stack.Components[2].Seccomp = "unconfined"
 			d.Plan.Changes = []plan.Change{
 				{Name: "cache", Action: plan.Remove, Reasons: []plan.Reason{{Text: "no longer in the file"}}},
 				{Name: "migrate", Action: plan.Start, Drift: true, Reasons: []plan.Reason{

@@ -51,6 +51,12 @@ func main() {
 		try(os.Args[1], os.Args[2:])
 	case "peek":
 		peek()
+	case "call":
+		for _, c := range os.Args[1:] {
+			fmt.Printf("%s: %d\n", c, call(c))
+		}
+	case "repeat":
+		repeat(os.Args[1], os.Args[2])
 	}
 }
 
@@ -135,6 +141,40 @@ func try(what string, paths []string) {
 			err = os.Chown(p, 1, 1)
 		}
 		fmt.Printf("%s: %v\n", p, err)
+	}
+}
+
+// call makes a system call, given by numbers as in "41,38,2", and returns its
+// error. With "x86:" in front it is one of that architecture.
+func call(text string) syscall.Errno {
+	words, x86 := strings.CutPrefix(text, "x86:")
+	var n [4]uintptr
+	for i, word := range strings.Split(words, ",") {
+		value, err := strconv.ParseUint(word, 0, 64)
+		if err != nil || i >= len(n) {
+			os.Exit(1)
+		}
+		n[i] = uintptr(value)
+	}
+	if !x86 {
+		_, _, errno := syscall.RawSyscall(n[0], n[1], n[2], n[3])
+		return errno
+	}
+	if result := int80(n[0], n[1], n[2], n[3]); result < 0 && result > -4096 {
+		return syscall.Errno(-result)
+	}
+	return 0
+}
+
+// repeat makes a system call, an argument in hexadecimal notation, many times.
+func repeat(times, text string) {
+	count, _ := strconv.Atoi(times)
+	var number, arg uintptr
+	if _, err := fmt.Sscanf(text, "%d,0x%x", &number, &arg); err != nil {
+		os.Exit(1)
+	}
+	for range count {
+		_, _, _ = syscall.RawSyscall(number, arg, 0, 0)
 	}
 }
 
