@@ -85,7 +85,7 @@ type Mount struct {
 	Size     int64     `json:"size,omitempty"`
 }
 
-// File is a read-only file with content given by the configuration.
+// File is a file with content given by the configuration, and belongs to User.
 type File struct {
 	Path    string `json:"path"` // absolute, inside the root
 	Content []byte `json:"content"`

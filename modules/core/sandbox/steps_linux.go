@@ -209,8 +209,6 @@ func (t *table) mounts(root arg, spec *Spec) (dev *os.File, err error) {
 				return nil, fmt.Errorf("sandbox: %s: %w", name, err)
 			}
 			source = t.file(t.own(sys))
-			t.attach(name, source, result(t.resolve(name, root, m.Target, unix.O_PATH)), "")
-			continue
 		default:
 			source = t.newFileSystem(name, m.Type, m.Options, m.Flags)
 		}
