@@ -111,7 +111,7 @@ func (e *Engine) desire(ctx context.Context, d *Deployment, opts PlanOptions) er
 		case p.Severity == diag.Warning:
 			d.Warnings = append(d.Warnings, p)
 			return
-		case opts.Import:
+		case opts.Import, p.Code == ProfileInvalid:
 			problems = append(problems, p)
 			return
 		}
