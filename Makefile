@@ -22,8 +22,8 @@ RUN_WITH := $(strip $(SUDO) GUESTBOOK_TITLE=Ours $(CTST) -f $(STACK))
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
 # As root on Linux the kernel suites must run: a skip fails.
-REQUIRE := $(if $(filter Linux-0,$(shell uname -s)-$(shell id -u)),root$(comma)kernel)
 comma   := ,
+REQUIRE := $(if $(filter Linux-0,$(shell uname -s)-$(shell id -u)),root$(comma)kernel)
 
 # Works while go.work does not.
 MODSYNC := cd hack && GOWORK=off $(GO) run ./modsync

@@ -121,7 +121,7 @@ func value(property string, v any) string {
 	if !ok {
 		return quoted(v)
 	}
-	if property == "image" {
+	if property == "image" || property == "seccomp_profile" {
 		return Digest(text)
 	}
 	if digest, mode, found := strings.Cut(text, ", mode "); strings.HasPrefix(property, "files.") {

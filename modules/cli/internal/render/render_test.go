@@ -108,6 +108,7 @@ func TestGolden(t *testing.T) {
 					{Property: "files./etc/x", Old: digestA, New: digestB + ", mode 0400"},
 					{Property: "labels.long", Old: strings.Repeat("long/", 40) + "a/end", New: strings.Repeat("long/", 40) + "b/end"},
 					{Property: "readonly", Old: true, New: false},
+					{Property: "seccomp_profile", Old: digestA, New: digestB},
 					{Property: "user", New: "nobody"},
 					{Property: "volumes", Old: []string{"a:/a", "b:/b"}, New: []string{"b:/b", "c:/c"}},
 					{Property: "workdir", Old: "/" + strings.Repeat("long/", 40)},
