@@ -147,7 +147,7 @@ func addUses(uses, more []use) []use {
 next:
 	for _, u := range more {
 		for _, known := range uses {
-			if known.kind == u.kind && known.name == u.name && known.target == u.target {
+			if known.kind == u.kind && known.name == u.name && known.target == u.target && known.secret == u.secret {
 				continue next
 			}
 		}
