@@ -16,6 +16,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/paths"
 	"github.com/compose-spec/compose-go/v2/transform"
 	"github.com/compose-spec/compose-go/v2/validation"
+
+	"github.com/containust/containust/modules/lang/internal/wholefile"
 )
 
 const (
@@ -49,7 +51,7 @@ func newLoader(ctx context.Context, file string, opts Options) *loader {
 		opts.LookupEnv = func(string) (string, bool) { return "", false }
 	}
 	if opts.ReadFile == nil {
-		opts.ReadFile = os.ReadFile
+		opts.ReadFile = func(name string) ([]byte, error) { return wholefile.Head(name, maxFile+1) }
 	}
 	if opts.Exists == nil {
 		opts.Exists = func(name string) bool {
