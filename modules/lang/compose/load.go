@@ -1,7 +1,6 @@
 package compose
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/transform"
 	"github.com/compose-spec/compose-go/v2/validation"
 
+	"github.com/containust/containust/modules/lang/envfile"
 	"github.com/containust/containust/modules/lang/internal/wholefile"
 )
 
@@ -120,15 +120,7 @@ func (l *loader) variables(file, format string, vars map[string]string, lookup f
 	if err != nil {
 		return err
 	}
-	err = guard(func() error {
-		return dotenv.ParseWithFormat(bytes.NewReader(text), file, vars, func(name string) (string, bool) {
-			if v, ok := lookup(name); ok {
-				return v, true
-			}
-			v, ok := vars[name]
-			return v, ok
-		}, format)
-	})
+	err = guard(func() error { return envfile.Parse(text, format, vars, lookup) })
 	if err != nil {
 		return &Error{File: file, Err: err}
 	}

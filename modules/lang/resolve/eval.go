@@ -250,7 +250,7 @@ func (r *resolver) variable(ref *ast.Reference, sc *scope) value {
 		}
 		detail := fmt.Sprintf("Set it: %s=… ctst run, or give it a default: ${env.%s:-text}.", ref.Name, ref.Name)
 		if r.besideEnvFile() {
-			detail += fmt.Sprintf("\nThe file .env beside %s is read only with --env-file .env.", r.root.name)
+			detail += fmt.Sprintf("\nThe file .env beside %s is read only with --env-file %s.", r.root.name, joinBeside(r.root.name, ".env"))
 		}
 		r.report(diag.VariableUnset, ref.Range, fmt.Sprintf("the environment variable %s is not set", ref.Name), "", detail)
 		return value{}
