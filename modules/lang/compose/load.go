@@ -21,8 +21,9 @@ import (
 )
 
 const (
-	maxFile  = 4 << 20
-	maxFiles = 256
+	maxFile      = 4 << 20
+	maxFiles     = 256
+	maxVariables = 16 << 20 // bytes of environment files, each as often as it is read
 
 	projectName = "COMPOSE_PROJECT_NAME"
 )
@@ -36,9 +37,10 @@ type loader struct {
 
 	project string // its name for Compose
 
-	nodes, text int             // read so far
-	ranks       map[string]int  // of the files, as they were read; from 1
-	bases       map[string]base // files that were read for extends
+	nodes, text  int             // read so far
+	variableText int             // of environment files
+	ranks        map[string]int  // of the files, as they were read; from 1
+	bases        map[string]base // files that were read for extends
 
 	kept     []variable
 	needed   mentions // kept, and set by an environment file
@@ -119,6 +121,9 @@ func (l *loader) variables(file, format string, vars map[string]string, lookup f
 	text, err := l.read(file)
 	if err != nil {
 		return err
+	}
+	if l.variableText += len(text); l.variableText > maxVariables {
+		return place{file: file}.errorf("the project reads more than %d MiB of environment files", maxVariables>>20)
 	}
 	err = guard(func() error { return envfile.Parse(text, format, vars, lookup) })
 	if err != nil {

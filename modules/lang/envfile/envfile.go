@@ -20,13 +20,14 @@ import (
 )
 
 const (
-	maxBytes = 4 << 20  // of a file
+	maxBytes = 1 << 20  // of a text
+	maxSigns = 1000     // "$" in it: what takes them apart is slow with many
 	maxTaken = 16 << 20 // of what its ${NAME} stand for: values of values multiply
 	maxError = 120      // bytes of what is said about a line
 )
 
 // Read returns the variables of the files; a later file wins over an earlier
-// one. The files are regular ones of at most 4 MiB. lookup is as for [Parse].
+// one. The files are regular ones, and bounded as in [Parse], and lookup is as there.
 // The error says which file is wrong, and where.
 func Read(files []string, lookup func(name string) (string, bool)) (map[string]string, error) {
 	vars := map[string]string{}
@@ -34,9 +35,6 @@ func Read(files []string, lookup func(name string) (string, bool)) (map[string]s
 		text, err := wholefile.Head(file, maxBytes+1)
 		if err != nil {
 			return nil, fmt.Errorf("read variables: %w", err)
-		}
-		if len(text) > maxBytes {
-			return nil, fmt.Errorf("read variables: %s is larger than 4 MiB", file)
 		}
 		if err := Parse(text, "", vars, lookup); err != nil {
 			return nil, fmt.Errorf("read variables: %s: %w", file, err)
@@ -47,8 +45,15 @@ func Read(files []string, lookup func(name string) (string, bool)) (map[string]s
 
 // Parse adds the variables of a text to vars. format is empty, or one that
 // Compose knows. ${NAME} in a value is what lookup has, else what vars has;
-// nil: an empty environment. All that they stand for is at most 16 MiB.
+// nil: an empty environment. A text has at most 1 MiB and 1000 of these, and all
+// that they stand for is at most 16 MiB.
 func Parse(text []byte, format string, vars map[string]string, lookup func(name string) (string, bool)) error {
+	switch {
+	case len(text) > maxBytes:
+		return errors.New("it is larger than 1 MiB")
+	case bytes.Count(text, []byte("$")) > maxSigns:
+		return fmt.Errorf("it has more than %d $", maxSigns)
+	}
 	taken := 0
 	err := dotenv.ParseWithFormat(bytes.NewReader(text), "", vars, func(name string) (string, bool) {
 		if taken > maxTaken {

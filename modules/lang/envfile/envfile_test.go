@@ -44,7 +44,7 @@ func TestRead(t *testing.T) {
 	_, err = envfile.Read([]string{dir}, nil)
 	require.ErrorContains(t, err, "not a regular file")
 	_, err = envfile.Read([]string{write("large.env", strings.Repeat("#\n", 4<<20))}, nil)
-	require.ErrorContains(t, err, "larger than 4 MiB")
+	require.ErrorContains(t, err, "large.env: it is larger than 1 MiB")
 }
 
 // Ten of ten of ten …: a small file shall not become a large memory.
@@ -56,7 +56,9 @@ func TestParseIsBounded(t *testing.T) {
 	err := envfile.Parse([]byte(text), "", map[string]string{}, nil)
 	require.ErrorContains(t, err, "multiply to more than 16 MiB")
 
-	err = envfile.Parse([]byte("A="+strings.Repeat("${", 1<<16)), "", map[string]string{}, nil)
+	err = envfile.Parse([]byte("A="+strings.Repeat("${B:-x}", 5000)), "", map[string]string{}, nil)
+	require.EqualError(t, err, "it has more than 1000 $")
+	err = envfile.Parse([]byte("A="+strings.Repeat("${", 1000)), "", map[string]string{}, nil)
 	require.Error(t, err)
 	require.Less(t, len(err.Error()), 200)
 }
