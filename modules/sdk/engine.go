@@ -91,6 +91,7 @@ func (e *Engine) resolve(ctx context.Context, im *imports) (*stack.Stack, diag.L
 		ReadFile:     im.readFile,
 		Fetch:        im.fetch,
 		LookupEnv:    e.opts.LookupEnv,
+		EnvFile:      e.opts.EnvFile,
 		LookupSecret: resolve.SecretDir(e.project.StateDir + "/secrets"),
 		CPUs:         runtime.NumCPU(),
 	})

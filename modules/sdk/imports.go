@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/containust/containust/modules/lang/diag"
 	"github.com/containust/containust/modules/lang/fetch"
 	"github.com/containust/containust/modules/lang/lock"
+	"github.com/containust/containust/modules/lang/parser"
 )
 
 // imports is what one load fetches. The resolver asks for one file after the
@@ -48,7 +48,7 @@ func (e *Engine) openImports(update bool) (*imports, error) {
 }
 
 func (im *imports) readFile(name string) ([]byte, error) {
-	text, err := os.ReadFile(name)
+	text, err := parser.ReadFile(name)
 	if path, absErr := filepath.Abs(name); err == nil && absErr == nil {
 		im.inputs[path] = "sha256:" + fetch.Digest(text)
 	}
@@ -147,5 +147,5 @@ func (e *Engine) Source(name string) ([]byte, error) {
 	if ok {
 		return text, nil
 	}
-	return os.ReadFile(name)
+	return parser.ReadFile(name)
 }

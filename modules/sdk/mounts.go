@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/containust/containust/modules/core/container"
@@ -39,7 +40,7 @@ func files(c *stack.Component) (real, shown []container.File, refusals []diag.Di
 		content := []byte(f.Text.Value)
 		if f.Source != "" {
 			var err error
-			if content, err = os.ReadFile(f.Source); err != nil {
+			if content, err = readSource(f.Source); err != nil {
 				refusals = append(refusals, diag.Diagnostic{
 					Code: FileMissing, Severity: diag.Error, Range: f.Range,
 					Summary: fmt.Sprintf("the file for %s cannot be read: %v", f.Target, err),
@@ -55,6 +56,31 @@ func files(c *stack.Component) (real, shown []container.File, refusals []diag.Di
 		shown = append(shown, one)
 	}
 	return real, shown, refusals
+}
+
+// maxFile bounds a file that is copied, as the language bounds the texts in it.
+const maxFile = 1 << 20
+
+// readSource reads a file of the host that is copied into a component.
+func readSource(path string) ([]byte, error) {
+	// Looked at before it is opened: opening a pipe would wait.
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // only read from
+	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(content) > maxFile {
+		return nil, fmt.Errorf("%s is larger than 1 MiB: mount it as a volume", path)
+	}
+	return content, err
 }
 
 // unsupported finds what this version cannot do. It never ignores a setting.

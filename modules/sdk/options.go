@@ -32,6 +32,7 @@ type Options struct {
 	Supervisor []string
 
 	LookupEnv func(string) (string, bool) // of ${env.X}; nil: os.LookupEnv
+	EnvFile   map[string]string           // of ${env.X} that LookupEnv does not have, see package envfile
 	Logger    *slog.Logger                // nil discards
 }
 

@@ -171,10 +171,12 @@ func (e *Engine) image(ctx context.Context, images *store.Store, c *stack.Compon
 		return looked{problem: &diag.Diagnostic{Code: code, Severity: diag.Error, Summary: summary, Detail: detail}}, nil
 	}
 	ref, err := source.Parse(c.Image, c.ImageDir)
-	if err != nil {
-		if errors.Is(err, errors.ErrUnsupported) {
-			return problem(SourceUnsupported, err.Error(), "this version runs folders (file://DIR) and tar archives (tar://FILE)")
-		}
+	switch {
+	case errors.Is(err, errors.ErrUnsupported), err == nil && ref.Scheme == source.SchemeImage:
+		scheme, _, _ := strings.Cut(c.Image, "://")
+		return problem(SourceUnsupported, fmt.Sprintf("images of the form %s:// are not in this version", scheme),
+			"this version runs folders (file://DIR) and tar archives (tar://FILE)")
+	case err != nil:
 		return problem(SourceUnreadable, err.Error(), "")
 	}
 	var img store.Image

@@ -56,7 +56,7 @@ type Options struct {
 	LookupEnv func(name string) (string, bool)
 
 	// ReadFile reads the Compose files and what they include, extend and
-	// take variables from. nil: os.ReadFile.
+	// take variables from. nil: from disk, regular files only.
 	ReadFile func(name string) ([]byte, error)
 
 	// Exists tells whether a host path is there. Compose makes folders that

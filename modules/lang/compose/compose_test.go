@@ -3,6 +3,7 @@ package compose
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -71,6 +72,18 @@ func TestErrors(t *testing.T) {
 			require.ErrorAs(t, err, &place)
 		})
 	}
+}
+
+// TestManyEnvironments: a file of variables is small, and many services may name
+// it.
+func TestManyEnvironments(t *testing.T) {
+	file := "services:\n"
+	for i := range 20 {
+		file += fmt.Sprintf("  s%d: { image: a, env_file: big.env }\n", i)
+	}
+	files := map[string]string{"compose.yaml": file, "big.env": strings.Repeat("A=1\n", 1<<18)}
+	_, err := Convert(context.Background(), []string{"compose.yaml"}, optionsOf(files).Options)
+	require.EqualError(t, err, "big.env: the project reads more than 16 MiB of environment files")
 }
 
 func TestMissingFile(t *testing.T) {

@@ -1,7 +1,6 @@
 package compose
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,11 +15,15 @@ import (
 	"github.com/compose-spec/compose-go/v2/paths"
 	"github.com/compose-spec/compose-go/v2/transform"
 	"github.com/compose-spec/compose-go/v2/validation"
+
+	"github.com/containust/containust/modules/lang/envfile"
+	"github.com/containust/containust/modules/lang/internal/wholefile"
 )
 
 const (
-	maxFile  = 4 << 20
-	maxFiles = 256
+	maxFile      = 4 << 20
+	maxFiles     = 256
+	maxVariables = 16 << 20 // bytes of environment files, each as often as it is read
 
 	projectName = "COMPOSE_PROJECT_NAME"
 )
@@ -34,9 +37,10 @@ type loader struct {
 
 	project string // its name for Compose
 
-	nodes, text int             // read so far
-	ranks       map[string]int  // of the files, as they were read; from 1
-	bases       map[string]base // files that were read for extends
+	nodes, text  int             // read so far
+	variableText int             // of environment files
+	ranks        map[string]int  // of the files, as they were read; from 1
+	bases        map[string]base // files that were read for extends
 
 	kept     []variable
 	needed   mentions // kept, and set by an environment file
@@ -49,7 +53,7 @@ func newLoader(ctx context.Context, file string, opts Options) *loader {
 		opts.LookupEnv = func(string) (string, bool) { return "", false }
 	}
 	if opts.ReadFile == nil {
-		opts.ReadFile = os.ReadFile
+		opts.ReadFile = func(name string) ([]byte, error) { return wholefile.Head(name, maxFile+1) }
 	}
 	if opts.Exists == nil {
 		opts.Exists = func(name string) bool {
@@ -118,15 +122,10 @@ func (l *loader) variables(file, format string, vars map[string]string, lookup f
 	if err != nil {
 		return err
 	}
-	err = guard(func() error {
-		return dotenv.ParseWithFormat(bytes.NewReader(text), file, vars, func(name string) (string, bool) {
-			if v, ok := lookup(name); ok {
-				return v, true
-			}
-			v, ok := vars[name]
-			return v, ok
-		}, format)
-	})
+	if l.variableText += len(text); l.variableText > maxVariables {
+		return place{file: file}.errorf("the project reads more than %d MiB of environment files", maxVariables>>20)
+	}
+	err = guard(func() error { return envfile.Parse(text, format, vars, lookup) })
 	if err != nil {
 		return &Error{File: file, Err: err}
 	}

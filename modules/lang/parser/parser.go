@@ -1,5 +1,7 @@
 // Package parser makes a syntax tree of a .ctst file.
 //
+//	text, err := parser.ReadFile("app.ctst")
+//	…
 //	file, found := parser.Parse("app.ctst", text)
 //
 // It reports every error of the file at once, goes on behind each at the next
@@ -17,6 +19,7 @@ import (
 
 	"github.com/containust/containust/modules/lang/ast"
 	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/lang/internal/wholefile"
 	"github.com/containust/containust/modules/lang/scanner"
 	"github.com/containust/containust/modules/lang/token"
 )
@@ -27,6 +30,11 @@ const (
 	MaxDepth = 64 // of brackets inside each other
 )
 
+// ReadFile reads the text of a file for Parse. It stops one byte behind
+// MaxBytes, which Parse then reports. What is no regular file, be it behind a
+// link, is an error: a pipe would wait, and a device need not end.
+func ReadFile(name string) ([]byte, error) { return wholefile.Head(name, MaxBytes+1) }
+
 // Parse reads src, which diagnostics call by the given name. The tree is never
 // nil; it is partial when there are errors.
 func Parse(name string, src []byte) (*ast.File, diag.List) {
@@ -34,7 +42,7 @@ func Parse(name string, src []byte) (*ast.File, diag.List) {
 	if len(src) > MaxBytes {
 		file.Incomplete = true
 		return file, diag.List{{
-			Code: diag.FileTooLarge, Summary: fmt.Sprintf("the file has %d bytes, more than 4 MiB", len(src)),
+			Code: diag.FileTooLarge, Summary: "the file has more than 4 MiB",
 			Detail: "Put large texts into files of their own: files = { \"/path\" = { source = \"./text\" } }.",
 			Range:  token.Range{File: name, Start: token.Pos{Line: 1, Column: 1}, End: token.Pos{Line: 1, Column: 1}},
 		}}

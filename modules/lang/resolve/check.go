@@ -15,7 +15,17 @@ import (
 type subject struct {
 	inst     *instance
 	property *schema.Property
-	name     string // as errors call it: memory, env.PORT
+	key      *schema.Property // of a map with keys of its own: files.source; else nil
+	name     string           // as errors call it: memory, env.PORT
+}
+
+// secrets tells whether a secret may stand there, and where that is. In a key
+// of its own, such as the path of a file to copy, it never may.
+func (s subject) secrets() (allowed bool, place string) {
+	if s.key != nil {
+		return s.key.Secrets, s.property.Name + "." + s.key.Name
+	}
+	return s.property.Secrets, s.property.Name
 }
 
 // check brings a value to a type, or reports why that cannot be. False: the
@@ -102,7 +112,7 @@ func (r *resolver) checkMap(v value, t *schema.Type, s subject) (value, bool) {
 				ok = false
 				continue
 			}
-			elem = field.Type
+			elem, inner.key = field.Type, field
 		}
 		forced := r.force(e.lazy)
 		if forced.kind != unset {
@@ -347,14 +357,14 @@ func quoteWords(s string) string {
 // edges that the others make.
 func (r *resolver) usesAllowed(v value, s subject) bool {
 	ok := true
+	secrets, place := s.secrets()
 	for _, u := range v.uses {
+		if (u.kind == usesSecret || u.secret) && !secrets {
+			r.secretRefused(u, v, s, place)
+			ok = false
+			continue
+		}
 		switch u.kind {
-		case usesSecret:
-			if !s.property.Secrets {
-				r.report(diag.SecretNotAllowed, u.rng, fmt.Sprintf("a secret cannot stand in %q", s.property.Name), "",
-					"Secrets stand in env, files and connection_string only: what else a component has, anyone may read.", r.landing(u, v, s)...)
-				ok = false
-			}
 		case usesSelf:
 			if !s.property.Components && !s.property.Self {
 				r.report(diag.ReferenceNotAllowed, u.rng, fmt.Sprintf("${self.%s} cannot stand in %q", u.name, s.property.Name), "only ${self.name} can",
@@ -372,6 +382,21 @@ func (r *resolver) usesAllowed(v value, s subject) bool {
 		}
 	}
 	return ok
+}
+
+func (r *resolver) secretRefused(u use, v value, s subject, place string) {
+	what := "a secret"
+	switch u.kind {
+	case usesComponent:
+		what = fmt.Sprintf("${%s.connection_string} holds a secret, which", u.name)
+	case usesSelf:
+		what = "${self.connection_string} holds a secret, which"
+	}
+	detail := "Secrets stand in env, files and connection_string only: what else a component has, anyone may read."
+	if s.key != nil && s.property.Secrets {
+		detail = `In files a secret stands in the text of a file: "/etc/key" = "${secret.key}".`
+	}
+	r.report(diag.SecretNotAllowed, u.rng, fmt.Sprintf("%s cannot stand in %q", what, place), "", detail, r.landing(u, v, s)...)
 }
 
 // landing is the place that a reference came to by way of a LET or an argument.

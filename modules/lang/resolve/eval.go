@@ -147,7 +147,7 @@ func addUses(uses, more []use) []use {
 next:
 	for _, u := range more {
 		for _, known := range uses {
-			if known.kind == u.kind && known.name == u.name && known.target == u.target {
+			if known.kind == u.kind && known.name == u.name && known.target == u.target && known.secret == u.secret {
 				continue next
 			}
 		}
@@ -250,7 +250,7 @@ func (r *resolver) variable(ref *ast.Reference, sc *scope) value {
 		}
 		detail := fmt.Sprintf("Set it: %s=… ctst run, or give it a default: ${env.%s:-text}.", ref.Name, ref.Name)
 		if r.besideEnvFile() {
-			detail += fmt.Sprintf("\nThe file .env beside %s is read only with --env-file .env.", r.root.name)
+			detail += fmt.Sprintf("\nThe file .env beside %s is read only with --env-file %s.", r.root.name, joinBeside(r.root.name, ".env"))
 		}
 		r.report(diag.VariableUnset, ref.Range, fmt.Sprintf("the environment variable %s is not set", ref.Name), "", detail)
 		return value{}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -82,7 +81,7 @@ func load(ctx context.Context, file string, opts Options) (*stack.Stack, diag.Li
 
 func newResolver(ctx context.Context, opts Options) *resolver {
 	if opts.ReadFile == nil {
-		opts.ReadFile = os.ReadFile
+		opts.ReadFile = parser.ReadFile
 	}
 	if opts.LookupEnv == nil {
 		opts.LookupEnv = func(string) (string, bool) { return "", false }

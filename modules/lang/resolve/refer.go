@@ -88,7 +88,7 @@ func (r *resolver) selfReference(ref *ast.Reference, sc *scope) value {
 		return value{kind: text, text: plain(sc.self.name), uses: uses}
 	case "port", "connection_string":
 		v := r.attribute(sc.self, ref, "self")
-		v.uses = []use{{kind: usesSelf, name: ref.Name, rng: ref.Range}}
+		v.uses = []use{{kind: usesSelf, name: ref.Name, secret: v.text.Secret(), rng: ref.Range}}
 		return v
 	}
 	r.report(diag.UnknownAttribute, ref.Range, fmt.Sprintf("${self.%s} does not exist", ref.Name), r.near(ref.Name, []string{"name", "host", "port", "connection_string"}),
@@ -142,7 +142,7 @@ func (r *resolver) componentReference(ref *ast.Reference, sc *scope) value {
 	if target != nil && ref.Name != "host" {
 		v = r.attribute(target, ref, ref.Root)
 	}
-	v.uses = []use{{kind: usesComponent, name: ref.Root, target: target, rng: ref.Range}}
+	v.uses = []use{{kind: usesComponent, name: ref.Root, target: target, secret: v.text.Secret(), rng: ref.Range}}
 	return v
 }
 

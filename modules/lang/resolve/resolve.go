@@ -24,7 +24,7 @@ import (
 // files come from disk, and there is no environment and no secret.
 type Options struct {
 	// ReadFile reads the root file, imports and a .env beside the root file
-	// (only to mention it). nil: os.ReadFile.
+	// (only to mention it). nil: parser.ReadFile.
 	ReadFile func(name string) ([]byte, error)
 
 	// Fetch returns an import over https, or over http with a pin. url is

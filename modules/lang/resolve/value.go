@@ -71,6 +71,7 @@ type use struct {
 	kind   useKind
 	name   string // of the component or secret; the attribute of self
 	target *instance
+	secret bool // what it stands for has a secret in it
 	rng    token.Range
 }
 

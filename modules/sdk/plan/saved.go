@@ -146,6 +146,14 @@ func (e *FileError) Unwrap() error { return e.Err }
 // a later version is a [*FileError]. Whether the plan is the project's own, and
 // as it was written, is found by [Saved.Check].
 func ReadSaved(path string) (*Saved, error) {
+	// Looked at before it is opened: opening a pipe would wait.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the saved plan: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &FileError{Path: path, Reason: "is not a regular file"}
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the saved plan: %w", err)

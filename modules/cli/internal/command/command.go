@@ -22,6 +22,7 @@ import (
 
 	"github.com/containust/containust/modules/cli/internal/render"
 	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/lang/envfile"
 	"github.com/containust/containust/modules/sdk"
 )
 
@@ -51,6 +52,7 @@ func Main(ctx context.Context, stdio IO) int {
 type app struct {
 	IO
 	file, dir, stateDir string
+	envFiles            []string
 	logLevel            slog.Level
 	noColor             bool
 	offline             bool
@@ -83,6 +85,7 @@ the folder, else that of the nearest parent that has a .containust folder.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.dir, "project-dir", "", "look for the project in this `folder` instead of the current one")
 	flags.StringVar(&a.stateDir, "state-dir", "", "keep the project's state in this `folder` (default .containust beside the file)")
+	flags.StringArrayVar(&a.envFiles, "env-file", nil, "take what ${env.NAME} lacks in the environment from this `file`; may be given several times")
 	flags.TextVar(&a.logLevel, "log-level", slog.LevelWarn, "log to standard error from this `level` on: debug, info, warn or error")
 	flags.BoolVar(&a.offline, "offline", false, "ask nothing of the network: imports come from the cache")
 	flags.BoolVar(&a.noColor, "no-color", false, "no colours (also: the variable NO_COLOR)")
@@ -144,11 +147,18 @@ func (a *app) open() (*sdk.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	var vars map[string]string // nil, so that a .env is mentioned, unless a file is given
+	if len(a.envFiles) > 0 {
+		if vars, err = envfile.Read(a.envFiles, a.LookupEnv); err != nil {
+			return nil, err
+		}
+	}
 	eng, err := sdk.Open(sdk.Options{
 		File: a.file, Dir: a.dir, StateDir: a.stateDir,
 		Offline:    a.offline,
 		Supervisor: []string{self, "guard"},
 		LookupEnv:  a.LookupEnv,
+		EnvFile:    vars,
 		Logger:     a.logger(),
 	})
 	if err == nil {
@@ -207,6 +217,9 @@ func (a *app) self() string {
 	}
 	if a.stateDir != "" {
 		text += " --state-dir " + a.stateDir
+	}
+	for _, file := range a.envFiles {
+		text += " --env-file " + file
 	}
 	return text
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/lang/parser"
 )
 
 // Exit codes; sysexits.h where it has one. A command run in a component brings
@@ -109,7 +110,7 @@ func (a *app) say(err error) {
 func (a *app) diagnostics(list diag.List) {
 	sources := a.sources
 	if sources == nil {
-		sources = os.ReadFile
+		sources = parser.ReadFile
 	}
 	a.explain(list, sources)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/containust/containust/modules/cli/internal/render"
 	"github.com/containust/containust/modules/lang/diag"
 	"github.com/containust/containust/modules/lang/format"
+	"github.com/containust/containust/modules/lang/parser"
 	"github.com/containust/containust/modules/sdk"
 	"github.com/containust/containust/modules/sdk/state"
 )
@@ -30,8 +31,8 @@ and their comments stay. A list or map whose first entry has a line of its own g
 one entry a line; any other is put on one line.
 
 Without an argument it takes the project's file. A folder stands for all *.ctst
-files in it and below, - for standard input, which is written to standard output. A
-file with syntax errors is left as it is, and fmt exits with 65.`,
+files in it and below, without links; - for standard input, which is written to
+standard output. A file with syntax errors is left as it is, and fmt exits with 65.`,
 		Example: examples("ctst fmt", "ctst fmt .", "ctst fmt --check . || echo run ctst fmt", "ctst fmt --diff shop.ctst", "ctst fmt - < shop.ctst"),
 		RunE:    func(_ *cobra.Command, args []string) error { return f.run(args) },
 	}
@@ -87,7 +88,7 @@ func (f *formatter) result() error {
 		if name == stdinName {
 			return f.stdin, nil
 		}
-		return os.ReadFile(name)
+		return parser.ReadFile(name)
 	})
 	if err := errors.Join(f.failed...); err != nil {
 		if len(f.found) == 0 {
@@ -107,7 +108,7 @@ func (f *formatter) result() error {
 
 func (f *formatter) standardInput() error {
 	var err error
-	if f.stdin, err = io.ReadAll(f.Stdin); err != nil {
+	if f.stdin, err = io.ReadAll(io.LimitReader(f.Stdin, parser.MaxBytes+1)); err != nil {
 		return err
 	}
 	text, ok := f.format(stdinName, f.stdin)
@@ -121,7 +122,8 @@ func (f *formatter) standardInput() error {
 	return err
 }
 
-// argument formats a file, or all files in a folder.
+// argument formats a file, or all files in a folder. Links in a folder are
+// passed over: they could lead out of it.
 func (f *formatter) argument(path string) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -140,10 +142,8 @@ func (f *formatter) argument(path string) {
 			f.failed = append(f.failed, err)
 		case entry.IsDir() && entry.Name() == ".containust" && path != root:
 			return filepath.SkipDir
-		case filepath.Ext(path) == ".ctst" && !entry.IsDir():
-			if info, err := os.Stat(path); err != nil || !info.IsDir() {
-				f.one(path)
-			}
+		case filepath.Ext(path) == ".ctst" && entry.Type().IsRegular():
+			f.one(path)
 		}
 		return nil
 	})
@@ -169,10 +169,7 @@ func (f *formatter) rewrite(path string) error {
 	if err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() {
-		return errors.New("it is not a regular file")
-	}
-	src, err := os.ReadFile(target)
+	src, err := parser.ReadFile(target)
 	if err != nil {
 		return err
 	}

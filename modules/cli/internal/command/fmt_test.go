@@ -29,15 +29,22 @@ func TestFmtLeavesNothingElse(t *testing.T) {
 	path := filepath.Join(dir, "a.ctst")
 	require.NoError(t, os.WriteFile(path, []byte("LET  a=1"), 0o600))
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "b.ctst"), 0o755))
+	outside := filepath.Join(t.TempDir(), "notes")
+	require.NoError(t, os.WriteFile(outside, []byte("#  not yours\n\n\n\n#  to change"), 0o600))
+	nowhere := filepath.Join(dir, "c.ctst")
 	if runtime.GOOS != "windows" {
-		require.NoError(t, os.Symlink("nowhere", filepath.Join(dir, "c.ctst")))
+		require.NoError(t, os.Symlink("nowhere", nowhere))
+		require.NoError(t, os.Symlink(outside, filepath.Join(dir, "d.ctst")))
 	}
 	stdout, stderr, code := ctst(t, "fmt", dir)
-	require.Equal(t, path+"\n", stdout)
-	if runtime.GOOS != "windows" {
-		require.Equal(t, codeFailed, code)
-		require.Contains(t, stderr, "c.ctst", "a link to nothing is told")
-	}
+	require.Zero(t, code, stderr)
+	require.Equal(t, path+"\n", stdout, "a link is not followed out of the folder")
+	kept, err := os.ReadFile(outside)
+	require.NoError(t, err)
+	require.Equal(t, "#  not yours\n\n\n\n#  to change", string(kept))
+	_, stderr, code = ctst(t, "fmt", nowhere)
+	require.Equal(t, codeFailed, code)
+	require.Contains(t, stderr, "c.ctst", "a file that is named is told")
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, "LET a = 1\n", string(text))

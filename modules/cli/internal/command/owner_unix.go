@@ -11,7 +11,7 @@ import (
 // keepOwner gives a file that was written anew the owner that it had: root may
 // format the files of others.
 func keepOwner(path string, before fs.FileInfo) error {
-	after, err := os.Stat(path)
+	after, err := os.Lstat(path)
 	if err != nil {
 		return err
 	}
@@ -20,5 +20,5 @@ func keepOwner(path string, before fs.FileInfo) error {
 	if !ok || !ok2 || was.Uid == is.Uid && was.Gid == is.Gid {
 		return nil
 	}
-	return os.Chown(path, int(was.Uid), int(was.Gid))
+	return os.Lchown(path, int(was.Uid), int(was.Gid))
 }

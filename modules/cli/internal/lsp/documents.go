@@ -95,17 +95,13 @@ func (d *documents) get(path string) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Opening a pipe would wait.
-	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
-	}
 	d.mu.Lock()
 	known, ok := d.disk[path]
 	d.mu.Unlock()
 	if ok && known.modified.Equal(info.ModTime()) && int64(len(known.text)) == info.Size() {
 		return known.document, nil
 	}
-	text, err := readBounded(path)
+	text, err := parser.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -135,17 +131,6 @@ func (d *documents) elsewhere(path string) bool {
 		}
 	}
 	return true
-}
-
-// readBounded reads what the language allows of a file, and one byte more, so
-// that a larger one is seen to be larger.
-func readBounded(path string) (text []byte, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return io.ReadAll(io.LimitReader(f, parser.MaxBytes+1))
 }
 
 // look is what one request or check sees: every file as it was when it was

@@ -7,7 +7,6 @@ package wholefile
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -24,24 +23,32 @@ var ErrTooLarge = errors.New("the file is too large")
 // not followed. The error matches ErrNotRegular, ErrTooLarge or those of
 // package fs.
 func Read(path string, limit int64) ([]byte, error) {
+	data, err := head(path, os.Lstat, limit+1)
+	if err == nil && int64(len(data)) > limit {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: ErrTooLarge}
+	}
+	return data, err
+}
+
+// Head returns what a regular file begins with, at most limit bytes. Links are
+// followed. The error matches ErrNotRegular or those of package fs.
+func Head(path string, limit int64) ([]byte, error) { return head(path, os.Stat, limit) }
+
+func head(path string, stat func(string) (fs.FileInfo, error), limit int64) ([]byte, error) {
 	// Looked at before it is opened: opening a pipe would wait.
-	info, err := os.Lstat(path)
+	info, err := stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("read %s: %w", path, ErrNotRegular)
+		return nil, &fs.PathError{Op: "read", Path: path, Err: ErrNotRegular}
 	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		return nil, fmt.Errorf("read %s: %w", path, ErrTooLarge)
-	}
-	return data, err
+	return io.ReadAll(io.LimitReader(f, limit))
 }
 
 // Write writes a file so that it is never seen half written, not even after a
