@@ -61,8 +61,14 @@ func (i *item) portRow(ports []*wire, w *wire) int {
 	return 1 + (i.rows-len(ports))/2 + slices.Index(ports, w)
 }
 
+// maxItems bounds a layout: boxes, wires, and the places where these pass.
+const maxItems = 3000
+
 // arrange works out a layout.
-func arrange(g Graph, index map[string]int) *layout {
+func arrange(g Graph, index map[string]int) (*layout, error) {
+	if len(g.Nodes) > maxItems {
+		return nil, ErrTooLarge
+	}
 	l := &layout{}
 	for _, n := range g.Nodes {
 		lines := []string{visible(n.Name)}
@@ -78,11 +84,23 @@ func arrange(g Graph, index map[string]int) *layout {
 	}
 	edges := merged(g, index)
 	l.assignColumns(edges)
+	if l.itemsOf(edges) > maxItems {
+		return nil, ErrTooLarge
+	}
 	l.connect(edges)
 	l.order()
 	l.size()
 	l.stack()
-	return l
+	return l, nil
+}
+
+// itemsOf is how many items there will be at most, each edge counted as one more.
+func (l *layout) itemsOf(edges []edge) int {
+	n := len(l.items)
+	for _, e := range edges {
+		n += l.items[e.to].column - l.items[e.from].column
+	}
+	return n
 }
 
 // edge leads from left to right.

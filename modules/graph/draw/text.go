@@ -2,11 +2,16 @@ package draw
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"unicode/utf8"
 )
+
+// ErrTooLarge is returned for a graph with too many nodes, or too many columns
+// that its edges pass: some thousands.
+var ErrTooLarge = errors.New("the graph is too large to draw with characters")
 
 // TextOptions say how Text draws. The zero value is a drawing of box
 // characters without a legend.
@@ -26,13 +31,18 @@ type TextOptions struct {
 // Lines that branch belong to one box at their left end. Where two lines cross,
 // the upright one passes below the other and is not drawn there; every other
 // touch of two lines is a branch. The drawing is as wide as the graph makes it;
-// each character counts as one cell. It takes time quadratic in the nodes.
+// each character counts as one cell. It takes time quadratic in the nodes. A
+// graph of which no drawing would be of use is [ErrTooLarge].
 func Text(w io.Writer, g Graph, opts TextOptions) error {
 	index, err := g.index()
 	if err != nil {
 		return err
 	}
-	c := paint(arrange(g, index))
+	l, err := arrange(g, index)
+	if err != nil {
+		return err
+	}
+	c := paint(l)
 	b := bufio.NewWriter(w)
 	for _, row := range c.rows {
 		fmt.Fprintln(b, c.text(row, opts.ASCII))

@@ -33,7 +33,12 @@ func (r *resolver) eval(v ast.Value, sc *scope) value {
 	case *ast.Bool:
 		out.kind, out.text = boolean, plain(fmt.Sprint(v.Value))
 	case *ast.List:
-		out.kind = list
+		if len(v.Items) > r.workBudget {
+			r.workBudget = 0
+			r.tooMuch()
+			return out
+		}
+		out.kind, out.items = list, make([]value, 0, len(v.Items))
 		for _, item := range v.Items {
 			out.items = append(out.items, r.eval(item, sc))
 		}

@@ -27,7 +27,7 @@ const (
 const (
 	maxFound  = 10_000    // diagnostics
 	maxNear   = 500_000   // comparisons for suggestions
-	maxWork   = 1_500_000 // values to evaluate
+	maxWork   = 800_000 // values to evaluate
 	maxTexts  = 64 << 20  // bytes of text to put together
 	maxDeploy = 50_000    // components
 	maxDepth  = 10_000    // references that lead to references; each takes stack

@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"context"
+	"errors"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -87,7 +88,11 @@ func (a *app) graph(ctx context.Context, form string, ascii bool) error {
 		return draw.Mermaid(a.Stdout, g)
 	}
 	var text bytes.Buffer
-	if err := draw.Text(&text, g, draw.TextOptions{ASCII: ascii, Legend: render.Legend()}); err != nil {
+	err = draw.Text(&text, g, draw.TextOptions{ASCII: ascii, Legend: render.Legend()})
+	if errors.Is(err, draw.ErrTooLarge) {
+		return &problem{err: err, mend: []string{a.self() + " graph --format dot | dot -Tsvg > graph.svg"}}
+	}
+	if err != nil {
 		return err
 	}
 	if _, err := a.Stdout.Write(text.Bytes()); err != nil {
