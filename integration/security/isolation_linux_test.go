@@ -3,6 +3,7 @@ package security
 import (
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,7 +23,7 @@ COMPONENT guest { image = "file://./root" command = ["/probe", "see"] job = true
 	start := normal(t, p.logs(t, "seen"))
 	golden(t, "isolation.golden", start)
 
-	masked(t, p.logs(t, "seen"))
+	masked(t, p.logs(t, "seen"), "/proc")
 
 	exec := normal(t, p.ctst(t, "exec", "waits", "/probe", "see"))
 	require.Equal(t, onlyStart.ReplaceAllString(start, "$1"), onlyStart.ReplaceAllString(exec, "$1"))
@@ -35,7 +36,7 @@ COMPONENT guest { image = "file://./root" command = ["/probe", "see"] job = true
 	// Every namespace is another than ours.
 	for _, name := range []string{"cgroup", "ipc", "mnt", "net", "pid", "user", "uts"} {
 		require.Contains(t, start, "namespace: "+name+":[…]\n")
-		require.NotEqual(t, link(t, "/proc/self/ns/"+name), p.link(t, "waits", "ns/"+name), name)
+		require.NotEqual(t, namespace(t, os.Getpid(), name), namespace(t, p.status(t, "waits").PID, name))
 	}
 }
 
@@ -68,21 +69,28 @@ func normal(t *testing.T, text string) string {
 	return text
 }
 
-// masked checks that of what this kernel has everything is hidden or read-only
-// that must be.
-func masked(t *testing.T, report string) {
+// masked checks in a mount table that of what this kernel has in /proc and /sys
+// everything is hidden or read-only that must be, where proc is /proc.
+func masked(t *testing.T, mountinfo, proc string) {
 	t.Helper()
 	hidden := 0
+	where := func(path string) (string, bool) {
+		_, err := os.Lstat(path)
+		if rest, ok := strings.CutPrefix(path, "/proc/"); ok {
+			path = proc + "/" + rest
+		}
+		return regexp.QuoteMeta(path), err == nil
+	}
 	for _, path := range rootfs.Default().Masked {
-		if _, err := os.Lstat(path); err == nil {
+		if at, ok := where(path); ok {
 			hidden++
-			require.Regexp(t, `(?m)^mountinfo: .* (/null|/) `+path+` .* - tmpfs `, report)
+			require.Regexp(t, `(?m) (/null|/) `+at+` .* - tmpfs `, mountinfo)
 		}
 	}
 	require.NotZero(t, hidden)
 	for _, path := range rootfs.Default().ReadOnly {
-		if _, err := os.Lstat(path); err == nil {
-			require.Regexp(t, `(?m)^mountinfo: .* `+path+` ro,.* - proc `, report)
+		if at, ok := where(path); ok {
+			require.Regexp(t, `(?m) `+at+` ro,.* - proc `, mountinfo)
 		}
 	}
 }

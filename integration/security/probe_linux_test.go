@@ -57,15 +57,15 @@ COMPONENT %[1]s-waits { image = "file://./root" command = ["/probe", "wait"] %[2
 		}
 		table += "\n|---|---|---|---|\n"
 		for _, what := range order {
-			table += row(page, what, results[what])
+			table += tableRow(page, what, results[what])
 		}
 		return table
 	})
 }
 
-// row is what the page has to say about one item. What it says is let through
+// tableRow is what the page has to say about one item. What it says is let through
 // without a filter may be refused all the same by this kernel.
-func row(page, what string, results []string) string {
+func tableRow(page, what string, results []string) string {
 	usual, docker, open := results[0], results[1], results[2]
 	left := fmt.Sprintf("| %s | %s | %s |", what, strong(usual), strong(docker))
 	const through, same = " let through |\n", " |\n"

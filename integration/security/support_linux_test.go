@@ -99,6 +99,23 @@ func (p *project) write(t *testing.T, name, text string) {
 	require.NoError(t, os.WriteFile(p.path(name), []byte(text), 0o644))
 }
 
+// replace edits the project's file.
+func (p *project) replace(t *testing.T, old, by string) {
+	t.Helper()
+	text, err := os.ReadFile(p.path("x.ctst"))
+	require.NoError(t, err)
+	require.Contains(t, string(text), old)
+	p.write(t, "x.ctst", strings.ReplaceAll(string(text), old, by))
+}
+
+// link puts a link in place of what is there.
+func (p *project) link(t *testing.T, target, name string) {
+	t.Helper()
+	require.NoError(t, os.RemoveAll(p.path(name)))
+	require.NoError(t, os.MkdirAll(filepath.Dir(p.path(name)), 0o755))
+	require.NoError(t, os.Symlink(target, p.path(name)))
+}
+
 // try runs the command in the project and returns all that it wrote.
 func (p *project) try(t *testing.T, args ...string) (string, error) {
 	t.Helper()
@@ -182,10 +199,13 @@ func fingerprint(t *testing.T, dir string) string {
 }
 
 // canary makes a folder of the host that nothing in a container may reach, and
-// fails the test if it is another one in the end.
+// fails the test if it is another one in the end. It is where a container has
+// nothing of its own.
 func canary(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("/var", "canary-")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "file"), []byte("canary"), 0o600))
 	before := fingerprint(t, dir)
 	t.Cleanup(func() { require.Equal(t, before, fingerprint(t, dir), "something reached the host") })
@@ -215,15 +235,10 @@ func describe(path string, info fs.FileInfo) string {
 
 func stat(info fs.FileInfo) *syscall.Stat_t { return info.Sys().(*syscall.Stat_t) }
 
-func link(t *testing.T, name string) string {
+// namespace says which namespace a process is in.
+func namespace(t *testing.T, pid int, name string) string {
 	t.Helper()
-	target, err := os.Readlink(name)
+	target, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "ns", name))
 	require.NoError(t, err)
 	return target
-}
-
-// link reads a link about a component's process.
-func (p *project) link(t *testing.T, name, file string) string {
-	t.Helper()
-	return link(t, filepath.Join("/proc", strconv.Itoa(p.status(t, name).PID), file))
 }

@@ -65,6 +65,13 @@ func run(what string, args []string) error {
 		for {
 			_ = unix.Renameat2(unix.AT_FDCWD, args[0], unix.AT_FDCWD, args[1], unix.RENAME_EXCHANGE)
 		}
+	case "listen": // ADDRESS
+		l, err := net.Listen("tcp", args[0])
+		if err == nil {
+			wait()
+			err = l.Close()
+		}
+		return err
 	case "hunt":
 		return hunt()
 	case "entry": // UID GID FOLDER…
@@ -361,7 +368,7 @@ func entry(args []string) error {
 		return err
 	}
 	for _, dir := range args[2:] {
-		if err := errors.Join(os.MkdirAll(dir, 0o700), os.Chown(dir, uid, gid)); err != nil {
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.Chown(dir, uid, gid)); err != nil {
 			return err
 		}
 	}
