@@ -18,7 +18,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -353,7 +352,6 @@ func hunt() error {
 			}
 			_ = f.Close()
 		}
-		time.Sleep(time.Millisecond / 10)
 	}
 }
 
