@@ -82,6 +82,10 @@ test-race: ## the tests of all modules, with the race detector where there is a 
 test-unit: ## the tests of all modules, fast: cached, no race detector
 	$(GO) test -timeout 10m work
 
+.PHONY: test-long
+test-long: ## the attacks that race, many more times
+	CTST_TEST_LONG=1 CTST_TEST_REQUIRE=$(REQUIRE) $(GO) test -count=1 -timeout 60m ./integration/security
+
 .PHONY: bench
 bench: ## launch latency beside crun, runc and bwrap, in one run
 	hack/setup bench

@@ -83,6 +83,26 @@ func TestLinkedTargets(t *testing.T) {
 	}
 }
 
+// A link that leads elsewhere once something is mounted in its way must not keep
+// what is dangerous in /proc from being hidden.
+func TestMasksOfALinkedProc(t *testing.T) {
+	dir := image(t)
+	for _, name := range []string{"tmp/way", "real"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o755))
+	}
+	require.NoError(t, os.Remove(filepath.Join(dir, "proc")))
+	require.NoError(t, os.Symlink("/tmp/way/../../real", filepath.Join(dir, "proc")))
+	over := rootfs.Mount{Target: "/tmp", Type: "tmpfs"}
+
+	s := spec(t, dir, "try", "write", "/real/sys/kernel/core_pattern")
+	s.Mounts = append(s.Mounts, over)
+	require.Equal(t, "/real/sys/kernel/core_pattern: open /real/sys/kernel/core_pattern: read-only file system\n", output(t, s))
+
+	s = spec(t, dir, "try", "read", "/real/interrupts")
+	s.Mounts = append(s.Mounts, over)
+	require.Equal(t, "/real/interrupts: 0 bytes\n", output(t, s))
+}
+
 func TestLinkedNull(t *testing.T) {
 	dir, out := image(t), canary(t)
 	require.NoError(t, os.Symlink(filepath.Join(out, "file"), filepath.Join(dir, "dev/null")))

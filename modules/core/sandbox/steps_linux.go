@@ -3,6 +3,7 @@ package sandbox
 import (
 	"fmt"
 	"os"
+	"path"
 	"strings"
 	"sync"
 	"unsafe"
@@ -45,13 +46,13 @@ func (t *table) launch(spec *Spec) error {
 	}
 	root := t.file(spec.Root)
 	t.attachRoot(root)
-	dev, err := t.mounts(root, spec)
+	dev, mounted, err := t.mounts(root, spec)
 	if err != nil {
 		return err
 	}
 	null := t.null(root, dev)
-	t.mask(root, null, spec.Masked)
-	t.makeReadOnly(root, spec.ReadOnly)
+	t.mask(mounted, null, spec.Masked)
+	t.makeReadOnly(mounted, spec.ReadOnly)
 	if spec.ReadOnlyRoot {
 		t.setAttr("make the root file system read-only", root, 0, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 	}
@@ -181,8 +182,33 @@ func (t *table) attachRoot(root arg) {
 	t.call(name, unix.SYS_FCHDIR, root)
 }
 
+// place is an attached mount and the path that it was meant for.
+type place struct {
+	path  string
+	mount arg
+}
+
+// places are the root and the mounts over it.
+type places []place
+
+// find returns the innermost mount that a path was meant to be in, and the path
+// below it. What the image's links make of the mount's own path by now does not
+// matter.
+func (all places) find(p string) (mount arg, below string) {
+	p = path.Clean(p)
+	longest := -1
+	for _, at := range all {
+		rest, ok := strings.CutPrefix(p, strings.TrimSuffix(at.path, "/")+"/")
+		if ok && len(at.path) >= longest {
+			longest, mount, below = len(at.path), at.mount, rest
+		}
+	}
+	return mount, below
+}
+
 // mounts attaches what the specification mounts over the root.
-func (t *table) mounts(root arg, spec *Spec) (dev *os.File, err error) {
+func (t *table) mounts(root arg, spec *Spec) (dev *os.File, mounted places, err error) {
+	mounted = places{{"/", root}}
 	for _, m := range spec.Mounts {
 		name := "mount " + m.Target
 		var source arg
@@ -191,14 +217,14 @@ func (t *table) mounts(root arg, spec *Spec) (dev *os.File, err error) {
 			source = t.file(m.Source)
 			t.setAttr(name, source, unix.AT_RECURSIVE, unix.MountAttr{Attr_set: m.Flags.Attrs(), Propagation: unix.MS_PRIVATE})
 		case m.Type == rootfs.TypeDev && dev != nil:
-			return nil, fmt.Errorf("sandbox: %s: the specification mounts %q twice", name, m.Type)
+			return nil, nil, fmt.Errorf("sandbox: %s: the specification mounts %q twice", name, m.Type)
 		case m.Type == rootfs.TypeDev:
 			options := m.Options
 			if spec.User != nil {
 				options = append([]string{fmt.Sprintf("uid=%d", spec.RootUID), fmt.Sprintf("gid=%d", spec.RootGID)}, options...)
 			}
 			if dev, err = rootfs.Dev(options, m.Flags); err != nil {
-				return nil, fmt.Errorf("sandbox: %s: %w", name, err)
+				return nil, nil, fmt.Errorf("sandbox: %s: %w", name, err)
 			}
 			source = t.file(t.own(dev))
 		case m.Type == "sysfs" && spec.User != nil && spec.HostNetwork:
@@ -206,7 +232,7 @@ func (t *table) mounts(root arg, spec *Spec) (dev *os.File, err error) {
 			// make one.
 			sys, err := rootfs.Folder("/sys", rootfs.Bind{ReadOnly: true, Recursive: true, Flags: m.Flags})
 			if err != nil {
-				return nil, fmt.Errorf("sandbox: %s: %w", name, err)
+				return nil, nil, fmt.Errorf("sandbox: %s: %w", name, err)
 			}
 			source = t.file(t.own(sys))
 		default:
@@ -215,8 +241,9 @@ func (t *table) mounts(root arg, spec *Spec) (dev *os.File, err error) {
 		// Resolved in the root, whatever links the image has there.
 		target := t.resolve(name, root, m.Target, unix.O_PATH)
 		t.attach(name, source, result(target), "")
+		mounted = append(mounted, place{path.Clean(m.Target), source})
 	}
-	return dev, nil
+	return dev, mounted, nil
 }
 
 // newFileSystem returns a detached mount of a new file system.
@@ -286,7 +313,7 @@ func (t *table) null(root arg, dev *os.File) arg {
 
 // mask hides paths: folders behind an empty file system, files behind the null
 // device.
-func (t *table) mask(root, null arg, paths []string) {
+func (t *table) mask(mounted places, null arg, paths []string) {
 	if len(paths) == 0 {
 		return
 	}
@@ -299,20 +326,22 @@ func (t *table) mask(root, null arg, paths []string) {
 	}
 	for _, p := range paths {
 		name := "mask " + p
-		folder := result(t.resolve(name, root, p, unix.O_PATH|unix.O_DIRECTORY))
+		mount, below := mounted.find(p)
+		folder := result(t.resolve(name, mount, below, unix.O_PATH|unix.O_DIRECTORY))
 		t.on(3, unix.ENOENT, unix.ENOTDIR)
 		t.attach(name, t.clone(name, empty, 0), folder, "")
 		t.jump(name, 3)
-		file := result(t.resolve(name, root, p, unix.O_PATH))
+		file := result(t.resolve(name, mount, below, unix.O_PATH))
 		t.on(2, unix.ENOENT)
 		t.attach(name, t.clone(name, null, 0), file, "")
 	}
 }
 
-func (t *table) makeReadOnly(root arg, paths []string) {
+func (t *table) makeReadOnly(mounted places, paths []string) {
 	for _, p := range paths {
 		name := "make " + p + " read-only"
-		target := result(t.resolve(name, root, p, unix.O_PATH))
+		mount, below := mounted.find(p)
+		target := result(t.resolve(name, mount, below, unix.O_PATH))
 		t.on(3, unix.ENOENT)
 		clone := t.clone(name, target, unix.AT_RECURSIVE)
 		t.setAttr(name, clone, unix.AT_RECURSIVE, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
