@@ -43,6 +43,9 @@ func (p *Process) StartTime() (uint64, error) { return 0, unsupported("read a st
 // PIDFD needs Linux.
 func (p *Process) PIDFD() *os.File { return nil }
 
+// Terminal needs Linux.
+func (p *Process) Terminal() *os.File { return nil }
+
 // Wait needs Linux.
 func (p *Process) Wait(context.Context) (container.ExitStatus, error) {
 	return container.ExitStatus{}, unsupported("wait")
