@@ -28,6 +28,9 @@ func Exec(context.Context, *Process, ExecSpec, Options) (*Process, error) {
 	return nil, unsupported("exec")
 }
 
+// Resize needs Linux.
+func Resize(*os.File, Terminal) error { return unsupported("resize a terminal") }
+
 // Open needs Linux.
 func Open(int, uint64) (*Process, error) { return nil, unsupported("open a process") }
 

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,22 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// Resize changes how large a terminal is, whose master is given. The processes in
+// its foreground get a SIGWINCH.
+func Resize(master *os.File, size Terminal) error {
+	conn, err := master.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("sandbox: resize a terminal: %w", err)
+	}
+	control := conn.Control(func(fd uintptr) {
+		err = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: size.Rows, Col: size.Cols})
+	})
+	if err := cmp.Or(control, err); err != nil {
+		return fmt.Errorf("sandbox: resize a terminal: %w", err)
+	}
+	return nil
+}
 
 // A tty is what the terminal of an exec takes in the caller: the master is made
 // inside the container and comes back through a pair of sockets.
