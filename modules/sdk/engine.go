@@ -231,6 +231,14 @@ func (e *Engine) Exec(ctx context.Context, name string, opts ExecOptions) (conta
 	if c := st.Components[name]; !c.Active() {
 		return none, &supervise.NotRunningError{Name: name, Status: c.Status, Reason: c.Reason}
 	}
+	req := supervise.ExecRequest{Name: name, Args: opts.Args, Env: opts.Env, WorkDir: opts.WorkDir, User: opts.User}
+	if t := opts.Terminal; t != nil {
+		if t.Opened == nil || opts.Stdin != nil || opts.Stdout != nil || opts.Stderr != nil {
+			return none, errors.New("exec: a terminal takes a function that gets it, and no standard streams")
+		}
+		req.Terminal = &supervise.TerminalSize{Rows: t.Rows, Cols: t.Cols}
+		return e.client.Exec(ctx, req, supervise.ExecIO{Opened: t.Opened, Signals: opts.Signals})
+	}
 	stdio := [3]*os.File{opts.Stdin, opts.Stdout, opts.Stderr}
 	for i, f := range stdio {
 		if f != nil {
@@ -243,9 +251,7 @@ func (e *Engine) Exec(ctx context.Context, name string, opts ExecOptions) (conta
 		defer null.Close()
 		stdio[i] = null
 	}
-	return e.client.Exec(ctx, supervise.ExecRequest{
-		Name: name, Args: opts.Args, Env: opts.Env, WorkDir: opts.WorkDir, User: opts.User,
-	}, stdio, opts.Signals)
+	return e.client.Exec(ctx, req, supervise.ExecIO{Stdio: stdio, Signals: opts.Signals})
 }
 
 // Wait returns when none of the named components (all, without names) runs or

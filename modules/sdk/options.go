@@ -103,8 +103,9 @@ type ExecOptions struct {
 	WorkDir string   // empty: the component's
 	User    string   // empty: the component's
 
-	Stdin, Stdout, Stderr *os.File         // nil: /dev/null
-	Signals               <-chan os.Signal // passed on to the process; may be nil
+	Stdin, Stdout, Stderr *os.File            // nil: /dev/null
+	Terminal              *container.Terminal // instead of the three; nil: none
+	Signals               <-chan os.Signal    // passed on to the process; may be nil
 }
 
 // LogOptions choose what Logs returns.

@@ -243,8 +243,36 @@ type ExecOptions struct {
 	// closes them.
 	Stdin, Stdout, Stderr *os.File
 
+	// Terminal gives the process a terminal instead of the streams, which must
+	// be nil.
+	Terminal *Terminal
+
 	// Signals are passed on to the process; may be nil.
 	Signals <-chan syscall.Signal
+}
+
+// Terminal is a terminal of the container's that a process gets as its standard
+// streams and its controlling terminal.
+type Terminal struct {
+	Rows, Cols uint16 // at first, in characters; zero: not known
+
+	// Opened is called once the process runs; it must not be nil. An error of
+	// it ends the process, and is returned.
+	Opened func(Session) error
+}
+
+// Session is a process on a terminal, as who uses it sees it.
+type Session struct {
+	// Master is the user's end of the terminal, see pty(7): what is written is
+	// typed, and what is read was printed. When nobody has the terminal open any
+	// more, reading fails with EIO. The receiver closes it; the process then
+	// gets a SIGHUP.
+	Master *os.File
+
+	// PID and StartTime name the process on this machine, as sandbox.Open takes
+	// them.
+	PID       int
+	StartTime uint64
 }
 
 // ExecResult is how a process started by Exec ended.

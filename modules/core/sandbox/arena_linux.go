@@ -48,6 +48,7 @@ const (
 
 const (
 	filterSize = unsafe.Sizeof(filter{})
+	rightsSize = unsafe.Sizeof(rights{})
 	headerSize = unsafe.Sizeof(header{})
 	opSize     = unsafe.Sizeof(op{})
 	wordSize   = unsafe.Sizeof(uintptr(0))
@@ -58,6 +59,24 @@ const (
 type filter struct {
 	length uint16
 	first  uintptr
+}
+
+// rights is struct msghdr of sendmsg(2) and what it points to: a message of one
+// byte with an open file beside it.
+type rights struct {
+	name       uintptr
+	nameLen    uint64
+	vector     uintptr
+	vectorLen  uint64
+	control    uintptr
+	controlLen uint64
+	flags      uint64
+
+	base    uintptr // the vector
+	size    uint64
+	header  unix.Cmsghdr
+	fd      int32
+	content int32
 }
 
 // An arena is the memory of one launch, outside of Go's heap: header, ops, and
@@ -147,6 +166,8 @@ func (d datum) size() uintptr {
 	switch d.kind {
 	case dataString, dataBytes:
 		return uintptr(len(d.text)) + 1 + wordSize
+	case dataRights:
+		return rightsSize + wordSize
 	case dataFilter:
 		return filterSize + unsafe.Sizeof(bpf.RawInstruction{})*uintptr(len(d.code)) + wordSize
 	}
@@ -172,6 +193,16 @@ func (a *arena) put(d datum, at uintptr) (uint64, uintptr) {
 		code := unsafe.Slice((*bpf.RawInstruction)(unsafe.Pointer(&a.mem[at])), len(d.code))
 		f.length, f.first = uint16(copy(code, d.code)), address(&code[0])
 		return here, at + unsafe.Sizeof(code[0])*uintptr(len(code))
+	}
+	if d.kind == dataRights {
+		r := (*rights)(unsafe.Pointer(&a.mem[at]))
+		r.base, r.size = address(&r.content), 1
+		r.vector, r.vectorLen = address(&r.base), 1
+		r.header = unix.Cmsghdr{Level: unix.SOL_SOCKET, Type: unix.SCM_RIGHTS}
+		r.header.SetLen(unix.CmsgLen(4))
+		r.fd = int32(d.fd)
+		r.control, r.controlLen = address(&r.header), uint64(unix.CmsgSpace(4))
+		return here, at + rightsSize
 	}
 	vector := unsafe.Slice((*uintptr)(unsafe.Pointer(&a.mem[at])), len(d.words)+1)
 	at += wordSize * uintptr(len(vector))

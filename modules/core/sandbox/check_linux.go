@@ -39,6 +39,13 @@ func (s *Spec) check() error {
 	return s.Command.check()
 }
 
+func (s *ExecSpec) check() error {
+	if s.Terminal != nil && (s.Stdin != nil || s.Stdout != nil || s.Stderr != nil) {
+		return errors.New("sandbox: the specification has both a terminal and standard streams")
+	}
+	return s.Command.check()
+}
+
 func (c *Command) check() error {
 	if len(c.Args) == 0 || c.Args[0] == "" {
 		return errors.New("sandbox: the specification has no program")

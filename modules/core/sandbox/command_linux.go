@@ -11,8 +11,8 @@ import (
 )
 
 // command ends the table with what makes the process what it shall be, and
-// its program.
-func (t *table) command(c *Command, null arg) error {
+// its program. The standard streams that c leaves open are rest.
+func (t *table) command(c *Command, rest arg) error {
 	if c.Dir != "" {
 		name := "enter the working directory " + c.Dir
 		dir := t.resolve(name, number(unix.AT_FDCWD), c.Dir, unix.O_PATH|unix.O_DIRECTORY)
@@ -30,7 +30,7 @@ func (t *table) command(c *Command, null arg) error {
 	if err := t.credentials(c); err != nil {
 		return err
 	}
-	t.streams(c, null)
+	t.streams(c, rest)
 	t.signals()
 	// Last, so that it need not allow any step before it.
 	if len(c.Filter.Instructions) > 0 {
@@ -100,12 +100,12 @@ func (t *table) setLimit(resource int, limit unix.Rlimit) {
 }
 
 // streams puts the standard streams in place and leaves no other file open.
-func (t *table) streams(c *Command, null arg) {
+func (t *table) streams(c *Command, rest arg) {
 	const name = "set the standard streams"
 	var sources [3]arg
 	for i, f := range []*os.File{c.Stdin, c.Stdout, c.Stderr} {
 		if f == nil {
-			sources[i] = null
+			sources[i] = rest
 			continue
 		}
 		sources[i] = t.file(f)

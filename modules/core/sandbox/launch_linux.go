@@ -41,10 +41,23 @@ func Exec(ctx context.Context, target *Process, spec ExecSpec, opts Options) (*P
 	}
 	defer namespaces.Close()
 	t := newTable()
-	if err := t.exec(namespaces, &spec); err != nil {
+	defer t.close()
+	var y *tty
+	if spec.Terminal != nil {
+		if y, err = t.newTTY(target, spec.Terminal); err != nil {
+			return nil, fmt.Errorf("sandbox: prepare a terminal: %w", err)
+		}
+	}
+	if err := t.exec(namespaces, &spec, y); err != nil {
 		return nil, err
 	}
-	return t.run(ctx, spec.Cgroup, opts)
+	p, err := t.run(ctx, spec.Cgroup, opts)
+	if err == nil && y != nil {
+		if err = y.attach(p); err != nil {
+			return nil, err
+		}
+	}
+	return p, err
 }
 
 // run makes a child that walks the table, and waits until it runs its program

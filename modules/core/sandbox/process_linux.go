@@ -25,6 +25,8 @@ type Process struct {
 	pid   int
 	pidfd *os.File
 
+	terminal *os.File // nil without
+
 	closed  atomic.Bool
 	waiting chan struct{} // holds a token while somebody waits in the kernel
 	exit    *container.ExitStatus
@@ -94,6 +96,11 @@ func (p *Process) StartTime() (uint64, error) {
 // PIDFD is a pidfd_open(2) descriptor that the Process owns. It is readable
 // once the process ended.
 func (p *Process) PIDFD() *os.File { return p.pidfd }
+
+// Terminal is the master of the process's terminal, see pty(7), or nil where
+// none was asked for. It is the caller's to close; when nobody has it open any
+// more, the process's session gets a SIGHUP.
+func (p *Process) Terminal() *os.File { return p.terminal }
 
 // duplicate returns another descriptor of the process, safe from Close.
 func (p *Process) duplicate() (*os.File, error) {

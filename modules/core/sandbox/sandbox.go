@@ -54,8 +54,7 @@ import (
 // files but its standard streams.
 //
 // File descriptors in a Spec are borrowed for the duration of the call; the
-// caller keeps and closes them. A terminal will be a further field; its steps have
-// a place in the table.
+// caller keeps and closes them.
 type Spec struct {
 	Command
 
@@ -141,6 +140,16 @@ type ExecSpec struct {
 
 	// Cgroup is the container's cgroup folder. Nil: the caller's cgroup.
 	Cgroup *os.File
+
+	// Terminal makes a terminal of the container's the process's standard
+	// streams, which must be nil, and its controlling terminal in a new
+	// session. It belongs to UID. See [Process.Terminal].
+	Terminal *Terminal
+}
+
+// Terminal is how large a terminal is at first; zero is unknown.
+type Terminal struct {
+	Rows, Cols uint16 // in characters
 }
 
 // Options are of the launch, not of what is launched. The zero value works.

@@ -28,6 +28,9 @@ func Exec(context.Context, *Process, ExecSpec, Options) (*Process, error) {
 	return nil, unsupported("exec")
 }
 
+// Resize needs Linux.
+func Resize(*os.File, Terminal) error { return unsupported("resize a terminal") }
+
 // Open needs Linux.
 func Open(int, uint64) (*Process, error) { return nil, unsupported("open a process") }
 
@@ -42,6 +45,9 @@ func (p *Process) StartTime() (uint64, error) { return 0, unsupported("read a st
 
 // PIDFD needs Linux.
 func (p *Process) PIDFD() *os.File { return nil }
+
+// Terminal needs Linux.
+func (p *Process) Terminal() *os.File { return nil }
 
 // Wait needs Linux.
 func (p *Process) Wait(context.Context) (container.ExitStatus, error) {

@@ -63,9 +63,9 @@ func (t *table) launch(spec *Spec) error {
 	return t.command(&spec.Command, null)
 }
 
-// exec fills the table for a further process.
-func (t *table) exec(namespaces *os.File, spec *ExecSpec) error {
-	if err := spec.Command.check(); err != nil {
+// exec fills the table for a further process, with a terminal where y is set.
+func (t *table) exec(namespaces *os.File, spec *ExecSpec, y *tty) error {
+	if err := spec.check(); err != nil {
 		return err
 	}
 	if err := t.raise(spec.Rlimits); err != nil {
@@ -81,6 +81,11 @@ func (t *table) exec(namespaces *os.File, spec *ExecSpec) error {
 	t.becomeRoot()
 	// A process does not change its own pid namespace, only its children's.
 	t.fork("clone inside the container", 0)
+	if y != nil {
+		command := spec.Command
+		command.NewSession = false // the terminal comes with one
+		return t.command(&command, t.terminal(y, &command))
+	}
 	return t.command(&spec.Command, t.null(number(unix.AT_FDCWD), nil))
 }
 

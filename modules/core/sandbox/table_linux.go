@@ -63,6 +63,7 @@ type datum struct {
 	text  string   // of dataString and dataBytes
 	words []string // of dataArgs and dataEnv
 	code  []bpf.RawInstruction
+	fd    int // of dataRights
 }
 
 type dataKind uint8
@@ -73,6 +74,7 @@ const (
 	dataArgs   // a NULL-terminated vector of strings
 	dataEnv    // likewise; its values stay out of logs
 	dataFilter // struct sock_fprog with its instructions
+	dataRights // struct msghdr that passes a descriptor on
 )
 
 func number[T ~int | ~uint8 | ~int32 | ~uint32 | ~uint64 | ~uintptr](n T) arg {
@@ -93,6 +95,7 @@ func (t *table) envp(s []string) arg { return t.datum(datum{kind: dataEnv, words
 func (t *table) filter(code []bpf.RawInstruction) arg {
 	return t.datum(datum{kind: dataFilter, code: code})
 }
+func (t *table) rights(fd int) arg   { return t.datum(datum{kind: dataRights, fd: fd}) }
 func (t *table) file(f *os.File) arg { t.files = append(t.files, f); return number(f.Fd()) }
 
 // own takes over a file that the steps use.
@@ -207,6 +210,8 @@ func (d datum) String() string {
 		return fmt.Sprintf("{%x}", d.text)
 	case dataFilter:
 		return fmt.Sprintf("{%d instructions}", len(d.code))
+	case dataRights:
+		return fmt.Sprintf("{descriptor %d}", d.fd)
 	}
 	words := make([]string, len(d.words))
 	for i, w := range d.words {
@@ -238,6 +243,7 @@ var callNames = map[uintptr]string{
 	unix.SYS_DUP3:           "dup3",
 	unix.SYS_EXECVE:         "execve",
 	unix.SYS_FCHDIR:         "fchdir",
+	unix.SYS_FCHOWN:         "fchown",
 	unix.SYS_FCNTL:          "fcntl",
 	unix.SYS_FSCONFIG:       "fsconfig",
 	unix.SYS_FSMOUNT:        "fsmount",
@@ -256,6 +262,7 @@ var callNames = map[uintptr]string{
 	unix.SYS_RT_SIGACTION:   "rt_sigaction",
 	unix.SYS_RT_SIGPROCMASK: "rt_sigprocmask",
 	unix.SYS_SECCOMP:        "seccomp",
+	unix.SYS_SENDMSG:        "sendmsg",
 	unix.SYS_SETGROUPS:      "setgroups",
 	unix.SYS_SETHOSTNAME:    "sethostname",
 	unix.SYS_SETNS:          "setns",

@@ -60,8 +60,14 @@ func TestTableGolden(t *testing.T) {
 	golden(t, "user", tab.String())
 
 	tab = &table{}
-	require.NoError(t, tab.exec(os.Stdout, &ExecSpec{Command: Command{Args: []string{"/bin/sh"}, AllowNewPrivileges: true}}))
+	require.NoError(t, tab.exec(os.Stdout, &ExecSpec{Command: Command{Args: []string{"/bin/sh"}, AllowNewPrivileges: true}}, nil))
 	golden(t, "exec", tab.String())
+
+	tab = &table{}
+	withTerminal := &ExecSpec{Command: Command{Args: []string{"/bin/sh"}, UID: 1000, NewSession: true}, Terminal: &Terminal{Rows: 24, Cols: 80}}
+	y := &tty{spec: withTerminal.Terminal, pts: os.Stdin, here: os.Stdout, away: os.Stderr}
+	require.NoError(t, tab.exec(os.Stdout, withTerminal, y))
+	golden(t, "terminal", tab.String())
 }
 
 // golden compares with a file. Some flags have other numbers on other machines,

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -43,11 +44,17 @@ func (b *Backend) Exec(ctx context.Context, id container.ID, opts container.Exec
 	if err != nil {
 		return result, err
 	}
-	command.Stdin, command.Stdout, command.Stderr = opts.Stdin, opts.Stdout, opts.Stderr
+	spec := sandbox.ExecSpec{Command: command}
+	spec.Stdin, spec.Stdout, spec.Stderr = opts.Stdin, opts.Stdout, opts.Stderr
+	if opts.Terminal != nil {
+		if opts.Terminal.Opened == nil {
+			return result, errors.New("exec: nobody takes the terminal")
+		}
+		spec.Terminal = &sandbox.Terminal{Rows: opts.Terminal.Rows, Cols: opts.Terminal.Cols}
+	}
 	if err := givePipes(l.ids, l.user, opts.Stdin, opts.Stdout, opts.Stderr); err != nil {
 		return result, err
 	}
-	spec := sandbox.ExecSpec{Command: command}
 	if r.cgroup != nil {
 		spec.Cgroup = r.cgroup.File()
 	}
@@ -58,21 +65,53 @@ func (b *Backend) Exec(ctx context.Context, id container.ID, opts container.Exec
 	defer func() { err = errors.Join(err, p.Close()) }()
 	ended := make(chan struct{})
 	defer close(ended)
-	go func() {
-		for {
-			select {
-			case sig := <-opts.Signals:
-				_ = p.Signal(sig) // it may have ended meanwhile
-			case <-ctx.Done():
-				_ = p.Signal(unix.SIGKILL) // nobody waits for it any more
-				return
-			case <-ended:
-				return
-			}
+	go pass(ctx, p, opts, ended)
+	if opts.Terminal != nil {
+		if opened := open(p, opts.Terminal); opened != nil {
+			_ = p.Signal(unix.SIGKILL) // it may have ended meanwhile
+			defer func() { err = errors.Join(opened, err) }()
 		}
-	}()
+	}
 	result.Exit, err = p.Wait(context.WithoutCancel(ctx))
 	return result, err
+}
+
+// open gives the terminal of a process to who asked for it.
+func open(p *sandbox.Process, t *container.Terminal) error {
+	startTime, err := p.StartTime()
+	if err != nil {
+		return errors.Join(err, p.Terminal().Close())
+	}
+	return t.Opened(container.Session{Master: p.Terminal(), PID: p.PID(), StartTime: startTime})
+}
+
+// hangUpTime is how long a process may go on whose terminal is gone: a shell
+// writes its history.
+const hangUpTime = 5 * time.Second
+
+// pass gives a process the signals that are for it, until it has ended. It ends
+// one that nobody waits for any more.
+func pass(ctx context.Context, p *sandbox.Process, opts container.ExecOptions, ended <-chan struct{}) {
+	for {
+		select {
+		case sig := <-opts.Signals:
+			_ = p.Signal(sig) // it may have ended meanwhile
+		case <-ctx.Done():
+			if opts.Terminal == nil {
+				_ = p.Signal(unix.SIGKILL)
+				return
+			}
+			_ = p.Signal(unix.SIGHUP)
+			select {
+			case <-time.After(hangUpTime):
+				_ = p.Signal(unix.SIGKILL)
+			case <-ended:
+			}
+			return
+		case <-ended:
+			return
+		}
+	}
 }
 
 // givePipes lets the container's user open its own streams anew, as

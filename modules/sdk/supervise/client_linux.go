@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/sandbox"
 	"github.com/containust/containust/modules/sdk/state"
 )
 
@@ -49,7 +50,7 @@ func (c *Client) Running() bool {
 func (c *Client) State(ctx context.Context) (*state.State, error) {
 	for try := 1; ; try++ {
 		st := &state.State{}
-		err := c.call(ctx, "state", struct{}{}, st, nil)
+		err := c.call(ctx, exchange{method: "state", params: struct{}{}, result: st})
 		if try == 3 || !errors.Is(err, ErrLost) {
 			return st, err
 		}
@@ -58,28 +59,28 @@ func (c *Client) State(ctx context.Context) (*state.State, error) {
 
 // Apply asks for [Supervisor.Apply].
 func (c *Client) Apply(ctx context.Context, req ApplyRequest, emit func(Event)) error {
-	return c.call(ctx, "apply", req, nil, emit)
+	return c.call(ctx, exchange{method: "apply", params: req, emit: emit})
 }
 
 // Stop asks for [Supervisor.Stop].
 func (c *Client) Stop(ctx context.Context, req StopRequest, emit func(Event)) error {
-	return c.call(ctx, "stop", req, nil, emit)
+	return c.call(ctx, exchange{method: "stop", params: req, emit: emit})
 }
 
 // Remove asks for [Supervisor.Remove].
 func (c *Client) Remove(ctx context.Context, req RemoveRequest, emit func(Event)) error {
-	return c.call(ctx, "remove", req, nil, emit)
+	return c.call(ctx, exchange{method: "remove", params: req, emit: emit})
 }
 
 // Wait asks for [Supervisor.Wait].
 func (c *Client) Wait(ctx context.Context, req WaitRequest, emit func(Event)) (map[string]container.ExitStatus, error) {
 	exits := map[string]container.ExitStatus{}
-	return exits, c.call(ctx, "wait", req, &exits, emit)
+	return exits, c.call(ctx, exchange{method: "wait", params: req, result: &exits, emit: emit})
 }
 
-// Exec asks for [Supervisor.Exec], with these standard streams. Signals from
-// the channel are passed on to the process.
-func (c *Client) Exec(ctx context.Context, req ExecRequest, stdio [3]*os.File, signals <-chan os.Signal) (container.ExitStatus, error) {
+// Exec asks for [Supervisor.Exec]. On a terminal the process outlives the
+// supervisor, and is waited for without it then.
+func (c *Client) Exec(ctx context.Context, req ExecRequest, stdio ExecIO) (container.ExitStatus, error) {
 	var exit container.ExitStatus
 	conn, err := c.dial(ctx)
 	if err != nil {
@@ -87,50 +88,94 @@ func (c *Client) Exec(ctx context.Context, req ExecRequest, stdio [3]*os.File, s
 	}
 	done := make(chan struct{})
 	defer close(done)
-	go func() {
-		for {
-			select {
-			case sig := <-signals:
-				s, ok := sig.(syscall.Signal)
-				if !ok {
-					continue
-				}
-				line, err := json.Marshal(control{Signal: int(s)})
-				if err != nil {
-					return
-				}
-				if _, err := conn.Write(append(line, '\n')); err != nil {
-					return // the call below sees the same
-				}
-			case <-done:
-				return
-			}
-		}
-	}()
-	return exit, c.converse(ctx, conn, "exec", req, stdio[:], &exit, nil)
+	go passSignals(conn, stdio.Signals, done)
+	x := exchange{method: "exec", params: req, result: &exit}
+	if req.Terminal == nil {
+		x.files = stdio.Stdio[:]
+		err = c.converse(ctx, conn, x)
+		return exit, err
+	}
+	var session *container.Session
+	x.opened = func(s container.Session) error {
+		session = &s
+		return stdio.Opened(s)
+	}
+	err = c.converse(ctx, conn, x)
+	if session != nil && errors.Is(err, ErrLost) {
+		return outlive(ctx, session)
+	}
+	return exit, err
 }
 
-func (c *Client) call(ctx context.Context, method string, params, result any, emit func(Event)) error {
+// outlive waits for a process whose supervisor is gone.
+func outlive(ctx context.Context, session *container.Session) (container.ExitStatus, error) {
+	p, err := sandbox.Open(session.PID, session.StartTime)
+	if errors.Is(err, sandbox.ErrNotProcess) {
+		return container.ExitStatus{Unknown: true}, nil
+	}
+	if err != nil {
+		return container.ExitStatus{}, err
+	}
+	exit, err := p.Wait(ctx)
+	return exit, errors.Join(err, p.Close())
+}
+
+// passSignals sends signals for the process of an exec, until done.
+func passSignals(conn *net.UnixConn, signals <-chan os.Signal, done <-chan struct{}) {
+	for {
+		select {
+		case sig := <-signals:
+			s, ok := sig.(syscall.Signal)
+			if !ok {
+				continue
+			}
+			line, err := json.Marshal(control{Signal: int(s)})
+			if err != nil {
+				return
+			}
+			if _, err := conn.Write(append(line, '\n')); err != nil {
+				return // the conversation sees the same
+			}
+		case <-done:
+			return
+		}
+	}
+}
+
+// An exchange is a request and what becomes of its answers.
+type exchange struct {
+	method string
+	params any
+	files  []*os.File // passed beside the request
+	result any        // pointer; nil: the final answer holds nothing
+
+	emit   func(Event)                   // may be nil
+	opened func(container.Session) error // of an exec on a terminal
+}
+
+func (c *Client) call(ctx context.Context, x exchange) error {
 	conn, err := c.dial(ctx)
 	if err != nil {
 		return err
 	}
-	return c.converse(ctx, conn, method, params, nil, result, emit)
+	return c.converse(ctx, conn, x)
 }
 
 // converse makes one request on a connection, and closes it.
-func (c *Client) converse(ctx context.Context, conn *net.UnixConn, method string, params any, files []*os.File, result any, emit func(Event)) error {
+func (c *Client) converse(ctx context.Context, conn *net.UnixConn, x exchange) (err error) {
 	// Hanging up is how a request is given up.
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	from := newReceiver(conn)
 	defer func() {
 		if stop() {
 			_ = conn.Close() // the answer is there, or an error that says more
 		}
+		err = errors.Join(err, from.close())
 	}()
-	if err := sendRequest(conn, method, params, files); err != nil {
+	if err := sendRequest(conn, x.method, x.params, x.files); err != nil {
 		return given(ctx, err)
 	}
-	for lines := bufio.NewReader(conn); ; {
+	for lines := bufio.NewReader(from); ; {
 		line, err := readLine(lines)
 		if err != nil {
 			return given(ctx, err)
@@ -139,9 +184,15 @@ func (c *Client) converse(ctx context.Context, conn *net.UnixConn, method string
 		if err := json.Unmarshal(line, &r); err != nil {
 			return fmt.Errorf("understand the supervisor: %w", err)
 		}
-		if r.Event != nil {
-			if emit != nil {
-				emit(*r.Event)
+		switch {
+		case r.Event != nil:
+			if x.emit != nil {
+				x.emit(*r.Event)
+			}
+			continue
+		case r.Opened != nil:
+			if err := x.open(r.Opened, from); err != nil {
+				return err
 			}
 			continue
 		}
@@ -149,11 +200,23 @@ func (c *Client) converse(ctx context.Context, conn *net.UnixConn, method string
 		switch {
 		case r.Error != nil:
 			return r.Error
-		case result != nil:
-			return json.Unmarshal(r.Result, result)
+		case x.result != nil:
+			return json.Unmarshal(r.Result, x.result)
 		}
 		return nil
 	}
+}
+
+// open takes over the terminal that came beside an answer.
+func (x exchange) open(o *opened, from *receiver) error {
+	master, err := from.take()
+	if err != nil {
+		return fmt.Errorf("understand the supervisor: %w", err)
+	}
+	if x.opened == nil {
+		return errors.Join(errors.New("understand the supervisor: nobody asked for a terminal"), master.Close())
+	}
+	return x.opened(container.Session{Master: master, PID: o.PID, StartTime: o.StartTime})
 }
 
 // endTime bounds how long a command waits for a project to leave the machine.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/sdk/state"
@@ -41,6 +40,6 @@ func (*Client) Wait(context.Context, WaitRequest, func(Event)) (map[string]conta
 }
 
 // Exec needs Linux.
-func (*Client) Exec(context.Context, ExecRequest, [3]*os.File, <-chan os.Signal) (container.ExitStatus, error) {
+func (*Client) Exec(context.Context, ExecRequest, ExecIO) (container.ExitStatus, error) {
 	return container.ExitStatus{}, errPlatform
 }

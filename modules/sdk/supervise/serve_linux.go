@@ -222,7 +222,7 @@ func (srv *server) serve(ctx context.Context, conn *net.UnixConn) error {
 		srv.mu.Unlock()
 	}
 	out := newEventQueue(p)
-	result, err := srv.call(ctx, req, p.files, signals, out.add)
+	result, err := srv.call(ctx, req, p, signals, out.add)
 	if err := out.flush(); err != nil {
 		return errors.Join(err, p.close())
 	}
@@ -254,7 +254,7 @@ func (srv *server) ends() []int {
 }
 
 // call carries a request out.
-func (srv *server) call(ctx context.Context, req request, files []*os.File, signals <-chan syscall.Signal, emit func(Event)) (any, error) {
+func (srv *server) call(ctx context.Context, req request, p *peer, signals <-chan syscall.Signal, emit func(Event)) (any, error) {
 	switch req.Method {
 	case "state":
 		return srv.s.State(), nil
@@ -287,16 +287,33 @@ func (srv *server) call(ctx context.Context, req request, files []*os.File, sign
 		if err := json.Unmarshal(req.Params, &params); err != nil {
 			return nil, err
 		}
-		if len(files) != 3 {
-			return nil, fmt.Errorf("exec needs three files, not %d", len(files))
-		}
-		result, err := srv.s.Exec(ctx, params.Name, container.ExecOptions{
-			Args: params.Args, Env: params.Env, WorkDir: params.WorkDir, User: params.User,
-			Stdin: files[0], Stdout: files[1], Stderr: files[2], Signals: signals,
-		})
-		return result.Exit, err
+		return srv.exec(ctx, params, p, signals)
 	}
 	return nil, fmt.Errorf("unknown method %q", req.Method)
+}
+
+func (srv *server) exec(ctx context.Context, params ExecRequest, p *peer, signals <-chan syscall.Signal) (container.ExitStatus, error) {
+	opts := container.ExecOptions{
+		Args: params.Args, Env: params.Env, WorkDir: params.WorkDir, User: params.User,
+		Signals: signals,
+	}
+	files, want := p.from.files, 3
+	if params.Terminal != nil {
+		want = 0
+	}
+	if len(files) != want {
+		return container.ExitStatus{}, fmt.Errorf("exec needs %d files, not %d", want, len(files))
+	}
+	if size := params.Terminal; size == nil {
+		opts.Stdin, opts.Stdout, opts.Stderr = files[0], files[1], files[2]
+	} else {
+		// What the client has alone ends with the client, and not with us.
+		opts.Terminal = &container.Terminal{Rows: size.Rows, Cols: size.Cols, Opened: func(s container.Session) error {
+			return errors.Join(p.send(reply{Opened: &opened{PID: s.PID, StartTime: s.StartTime}}, s.Master), s.Master.Close())
+		}}
+	}
+	result, err := srv.s.Exec(ctx, params.Name, opts)
+	return result.Exit, err
 }
 
 // eventQueue sends events without ever making the supervisor wait for a client.

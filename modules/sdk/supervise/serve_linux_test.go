@@ -60,7 +60,7 @@ func TestServeOverTheSocket(t *testing.T) {
 
 	out, w, err := os.Pipe()
 	require.NoError(t, err)
-	exit, err := client.Exec(t.Context(), supervise.ExecRequest{Name: "a", Args: []string{"do"}, Env: []string{"A=1"}}, [3]*os.File{w, w, w}, nil)
+	exit, err := client.Exec(t.Context(), supervise.ExecRequest{Name: "a", Args: []string{"do"}, Env: []string{"A=1"}}, supervise.ExecIO{Stdio: [3]*os.File{w, w, w}})
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
 	text, err := io.ReadAll(out)
@@ -71,10 +71,10 @@ func TestServeOverTheSocket(t *testing.T) {
 
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	require.NoError(t, err)
-	stdio := [3]*os.File{null, null, null}
-	_, err = client.Exec(t.Context(), supervise.ExecRequest{Name: "a", Args: []string{"missing"}}, stdio, nil)
+	stdio := supervise.ExecIO{Stdio: [3]*os.File{null, null, null}}
+	_, err = client.Exec(t.Context(), supervise.ExecRequest{Name: "a", Args: []string{"missing"}}, stdio)
 	require.ErrorIs(t, err, container.ErrCommandNotFound, "errors keep their identity")
-	_, err = client.Exec(t.Context(), supervise.ExecRequest{Name: "nobody", Args: []string{"x"}}, stdio, nil)
+	_, err = client.Exec(t.Context(), supervise.ExecRequest{Name: "nobody", Args: []string{"x"}}, stdio)
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	require.NoError(t, null.Close())
 

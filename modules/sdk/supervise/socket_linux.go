@@ -2,11 +2,9 @@ package supervise
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,8 +14,8 @@ import (
 
 // One connection carries one request. The client sends a line of JSON, beside
 // it up to three file descriptors, and may send control lines after it; the
-// supervisor answers with event lines and one final line. Either side hangs up
-// to give up.
+// supervisor answers with event lines, a line with a terminal beside it where
+// one was asked for, and one final line. Either side hangs up to give up.
 
 // request is the client's first line.
 type request struct {
@@ -30,10 +28,11 @@ type control struct {
 	Signal int `json:"signal,omitempty"` // to pass to the process of an exec
 }
 
-// reply is a line of the supervisor. One of Event, Result and Error is set, and
-// one of the latter two comes last.
+// reply is a line of the supervisor. One of Event, Opened, Result and Error is
+// set, and one of the latter two comes last.
 type reply struct {
 	Event  *Event          `json:"event,omitempty"`
+	Opened *opened         `json:"opened,omitempty"`
 	Result json.RawMessage `json:"result,omitempty"`
 	Error  *remoteError    `json:"error,omitempty"`
 
@@ -41,6 +40,12 @@ type reply struct {
 	// nothing runs and nobody else asks: the project is off the machine when
 	// they have.
 	Ends []int `json:"ends,omitempty"`
+}
+
+// opened names the process whose terminal's master travels beside the line.
+type opened struct {
+	PID       int    `json:"pid"`
+	StartTime uint64 `json:"start_time"`
 }
 
 // maxLine bounds a line from the other side: a request holds a whole project.
@@ -95,6 +100,10 @@ func sendRequest(conn *net.UnixConn, method string, params any, files []*os.File
 	if err != nil {
 		return err
 	}
+	return sendLine(conn, line, files)
+}
+
+func sendLine(conn *net.UnixConn, line []byte, files []*os.File) error {
 	line = append(line, '\n')
 	var oob []byte
 	if len(files) > 0 {
@@ -114,54 +123,88 @@ func sendRequest(conn *net.UnixConn, method string, params any, files []*os.File
 // peer is the supervisor's end of a connection.
 type peer struct {
 	conn  *net.UnixConn
+	from  *receiver // closed by close
 	lines *bufio.Reader
-	files []*os.File // received beside the request; closed by close
 }
 
 // receiveRequest reads the first line and what came beside it. On an error the
 // connection stays the caller's to close.
 func receiveRequest(conn *net.UnixConn) (*peer, request, error) {
-	p := &peer{conn: conn}
-	buf := make([]byte, 64<<10)
-	oob := make([]byte, unix.CmsgSpace(3*4))
-	n, oobn, _, _, err := conn.ReadMsgUnix(buf, oob)
-	if err != nil {
-		return nil, request{}, err
-	}
-	if oobn > 0 {
-		if p.files, err = receivedFiles(oob[:oobn]); err != nil {
-			return nil, request{}, err
-		}
-	}
-	p.lines = bufio.NewReader(io.MultiReader(bytes.NewReader(buf[:n]), conn))
+	p := &peer{conn: conn, from: newReceiver(conn)}
+	p.lines = bufio.NewReader(p.from)
 	var req request
 	line, err := readLine(p.lines)
 	if err == nil {
 		err = json.Unmarshal(line, &req)
 	}
 	if err != nil {
-		return nil, request{}, errors.Join(err, p.closeFiles())
+		return nil, request{}, errors.Join(err, p.from.close())
 	}
 	return p, req, nil
 }
 
-func receivedFiles(oob []byte) ([]*os.File, error) {
+// maxFiles is how many files one side passes to the other: standard streams, or
+// a terminal.
+const maxFiles = 3
+
+// A receiver reads from a connection and keeps the files that come beside it.
+type receiver struct {
+	conn  *net.UnixConn
+	files []*os.File
+	oob   []byte
+}
+
+func newReceiver(conn *net.UnixConn) *receiver {
+	return &receiver{conn: conn, oob: make([]byte, unix.CmsgSpace(4*maxFiles))}
+}
+
+// Read reads from the connection.
+func (r *receiver) Read(p []byte) (int, error) {
+	n, oobn, _, _, err := r.conn.ReadMsgUnix(p, r.oob)
+	if err != nil || oobn == 0 {
+		return max(n, 0), err
+	}
+	return n, r.keep(r.oob[:oobn])
+}
+
+// keep takes the files of a control message.
+func (r *receiver) keep(oob []byte) error {
 	messages, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var files []*os.File
 	for _, m := range messages {
 		fds, err := unix.ParseUnixRights(&m)
 		if err != nil {
 			continue // other kinds of control message carry nothing to close
 		}
 		for _, fd := range fds {
-			unix.CloseOnExec(fd)
-			files = append(files, os.NewFile(uintptr(fd), "stdio"))
+			r.files = append(r.files, os.NewFile(uintptr(fd), "stdio"))
 		}
 	}
-	return files, nil
+	if len(r.files) > maxFiles {
+		return fmt.Errorf("more than %d files", maxFiles)
+	}
+	return nil
+}
+
+// take returns the one file that was received, which is then the caller's.
+func (r *receiver) take() (*os.File, error) {
+	if len(r.files) != 1 {
+		return nil, fmt.Errorf("%d files came, not one", len(r.files))
+	}
+	f := r.files[0]
+	r.files = nil
+	return f, nil
+}
+
+// close closes the files that nobody took.
+func (r *receiver) close() (err error) {
+	for _, f := range r.files {
+		err = errors.Join(err, f.Close())
+	}
+	r.files = nil
+	return err
 }
 
 func readLine(r *bufio.Reader) ([]byte, error) {
@@ -180,20 +223,12 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 	}
 }
 
-func (p *peer) send(r reply) error {
+func (p *peer) send(r reply, files ...*os.File) error {
 	line, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	_, err = p.conn.Write(append(line, '\n'))
-	return err
+	return sendLine(p.conn, line, files)
 }
 
-func (p *peer) close() error { return errors.Join(p.conn.Close(), p.closeFiles()) }
-
-func (p *peer) closeFiles() (err error) {
-	for _, f := range p.files {
-		err = errors.Join(err, f.Close())
-	}
-	return err
-}
+func (p *peer) close() error { return errors.Join(p.conn.Close(), p.from.close()) }

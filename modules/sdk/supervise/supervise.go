@@ -17,6 +17,7 @@ package supervise
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"time"
 
 	"github.com/containust/containust/modules/core/container"
@@ -81,13 +82,29 @@ type RemoveRequest struct {
 }
 
 // ExecRequest asks for a process inside a running component. Its standard
-// streams travel beside it as file descriptors.
+// streams travel beside it as file descriptors, or its terminal beside an answer.
 type ExecRequest struct {
 	Name    string   `json:"name"`
 	Args    []string `json:"args"`
 	Env     []string `json:"env,omitempty"`
 	WorkDir string   `json:"workdir,omitempty"`
 	User    string   `json:"user,omitempty"`
+
+	Terminal *TerminalSize `json:"terminal,omitempty"` // nil: the standard streams
+}
+
+// TerminalSize is how large a terminal is at first.
+type TerminalSize struct {
+	Rows uint16 `json:"rows"`
+	Cols uint16 `json:"cols"`
+}
+
+// ExecIO is how the caller has to do with the process of an ExecRequest.
+type ExecIO struct {
+	Stdio  [3]*os.File                   // borrowed; without a terminal
+	Opened func(container.Session) error // gets the terminal, which is then its own
+
+	Signals <-chan os.Signal // passed on to the process; may be nil
 }
 
 // WaitRequest asks to be told when components have ended for good.

@@ -123,7 +123,8 @@ func TestUsageErrors(t *testing.T) {
 		"stop --force --timeout 1s":  "leave --timeout away",
 		"stop --timeout -1s":         "a time is wanted",
 		"rm --volumes web":           "leave the names away",
-		"exec web":                   "takes a component and a command",
+		"exec":                       "takes a component and a command",
+		"exec -it web":               "ctst exec -it web /bin/sh",
 		"exec -e NOT_SET web /x":     "NOT_SET: the variable is not set here",
 		"exec -e =1 web /x":          "KEY=value",
 		"images lst":                 "did you mean `ctst images list`?",
@@ -144,10 +145,13 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
-func TestExecTerminalIsRefused(t *testing.T) {
-	_, stderr, code := ctst(t, "exec", "-it", "web", "/bin/sh")
-	require.Equal(t, codeEngine, code)
-	require.Contains(t, stderr, "gives no terminal")
+func TestExecNeedsATerminalForOne(t *testing.T) {
+	for _, flags := range []string{"-t", "-it"} {
+		_, stderr, code := ctst(t, "exec", flags, "web", "/bin/sh")
+		require.Equal(t, codeEngine, code)
+		require.Contains(t, stderr, "the input device is not a terminal")
+		require.Contains(t, stderr, "leave -t away")
+	}
 }
 
 func TestFollowAndFileFlags(t *testing.T) {

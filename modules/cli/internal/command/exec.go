@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,9 +18,14 @@ import (
 	"github.com/containust/containust/modules/sdk/supervise"
 )
 
+// execution is what exec was asked for.
+type execution struct {
+	sdk.ExecOptions
+	interactive, terminal bool
+}
+
 func newExec(a *app) *cobra.Command {
-	var opts sdk.ExecOptions
-	var interactive, terminal bool
+	var e execution
 	cmd := &cobra.Command{
 		Use:   "exec NAME CMD [ARG…]",
 		Short: "Run a command inside a running component",
@@ -27,40 +33,49 @@ func newExec(a *app) *cobra.Command {
 folder and limits, and exits with the command's code. 127: there is no such
 command; 126: it cannot be executed; 125: it could not be tried.
 
+With -t the command gets a terminal of the component's own, and TERM as it is
+here. With -it it is used from this one: every key goes to the command, Ctrl-C
+too, and it sees when the window changes. When this terminal goes away, or ctst
+is told to end, the command gets a SIGHUP.
+
 Flags stand before NAME; all after it belongs to the command.`,
-		Example: examples("ctst exec web /bin/ls -l /srv", "echo hi | ctst exec -i -e LANG=C store /bin/cat"),
+		Example: examples("ctst exec -it web /bin/sh", "ctst exec web /bin/ls -l /srv", "echo hi | ctst exec -i -e LANG=C store /bin/cat"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
 			return a.completeNames(cmd, args, typed)
 		},
-		Args: arguments(2, -1, "a component and a command"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if terminal {
-				return &exitError{code: codeEngine, err: &problem{
-					err:  errors.New("exec -t: this version gives no terminal to what it runs"),
-					mend: []string{"leave -t away; -i passes the standard input"},
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return &exitError{code: codeUsage, err: &problem{
+					err:  fmt.Errorf("exec %s: the command to run in it is missing", args[0]),
+					mend: []string{fmt.Sprintf("%s exec -it %s /bin/sh", a.self(), args[0])},
 				}}
 			}
-			if err := a.completeEnv(opts.Env); err != nil {
+			return arguments(2, -1, "a component and a command")(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.completeEnv(e.Env); err != nil {
 				return err
 			}
-			opts.Args = args[1:]
-			opts.Stdout, opts.Stderr = a.Stdout, a.Stderr
-			if interactive {
-				opts.Stdin = a.Stdin
+			if e.terminal && !isTerminal(a.Stdin) {
+				return &exitError{code: codeEngine, err: &problem{
+					err:  errors.New("exec -t: the input device is not a terminal"),
+					mend: []string{"leave -t away; -i passes the standard input as it is"},
+				}}
 			}
-			return a.exec(cmd.Context(), args[0], opts)
+			e.Args = args[1:]
+			return a.exec(cmd.Context(), args[0], e)
 		},
 	}
 	flags := cmd.Flags()
 	flags.SetInterspersed(false)
-	flags.BoolVarP(&interactive, "interactive", "i", false, "pass the standard input")
-	flags.BoolVarP(&terminal, "tty", "t", false, "a terminal (not in this version)")
-	flags.StringArrayVarP(&opts.Env, "env", "e", nil, "set a `variable`: KEY=value, or KEY to pass yours")
-	flags.StringVarP(&opts.WorkDir, "workdir", "w", "", "the `folder` to run in")
-	flags.StringVarP(&opts.User, "user", "u", "", "the `user` to run as: a name, a uid or uid:gid")
+	flags.BoolVarP(&e.interactive, "interactive", "i", false, "pass the standard input")
+	flags.BoolVarP(&e.terminal, "tty", "t", false, "give the command a terminal")
+	flags.StringArrayVarP(&e.Env, "env", "e", nil, "set a `variable`: KEY=value, or KEY to pass yours")
+	flags.StringVarP(&e.WorkDir, "workdir", "w", "", "the `folder` to run in")
+	flags.StringVarP(&e.User, "user", "u", "", "the `user` to run as: a name, a uid or uid:gid")
 	return cmd
 }
 
@@ -83,19 +98,20 @@ func (a *app) completeEnv(env []string) error {
 	return nil
 }
 
-func (a *app) exec(ctx context.Context, name string, opts sdk.ExecOptions) error {
+func (a *app) exec(ctx context.Context, name string, e execution) error {
 	eng, err := a.open()
 	if err != nil {
 		return &exitError{code: codeEngine, err: err}
 	}
-	// The process decides what a signal means; we end when it does.
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, append(stopSignals, syscall.SIGQUIT)...)
-	defer signal.Stop(signals)
-	opts.Signals = signals
-
-	exit, err := eng.Exec(ctx, name, opts)
+	run := a.execOnStreams
+	if e.terminal {
+		run = a.execOnTerminal
+	}
+	exit, err := run(ctx, eng, name, e)
+	var ended *exitError
 	switch {
+	case errors.As(err, &ended):
+		return ended
 	case errors.Is(err, container.ErrCommandNotFound):
 		return &exitError{code: codeNotFound, err: err}
 	case errors.Is(err, container.ErrNotExecutable):
@@ -117,4 +133,38 @@ func (a *app) exec(ctx context.Context, name string, opts sdk.ExecOptions) error
 		return &exitError{code: exit.Code}
 	}
 	return nil
+}
+
+// execOnStreams runs a command with our standard streams.
+func (a *app) execOnStreams(ctx context.Context, eng *sdk.Engine, name string, e execution) (exit container.ExitStatus, err error) {
+	// The process decides what a signal means; we end when it does.
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, append(stopSignals, syscall.SIGQUIT)...)
+	defer signal.Stop(signals)
+	e.Signals = signals
+
+	ctx, hangUp := context.WithCancelCause(ctx)
+	defer hangUp(nil)
+	p := pipes{failed: func(err error) { hangUp(notShown(err)) }}
+	defer func() { err = cmp.Or(context.Cause(ctx), errors.Join(err, p.finish(ctx.Done()))) }()
+	if e.interactive {
+		if e.Stdin, err = p.keys(a.Stdin); err != nil {
+			return exit, err
+		}
+	}
+	if e.Stdout, err = p.screen(a.Stdout); err != nil {
+		return exit, err
+	}
+	if e.Stderr, err = p.screen(a.Stderr); err != nil {
+		return exit, err
+	}
+	return eng.Exec(ctx, name, e.ExecOptions)
+}
+
+// notShown is why an execution ends whose output cannot be shown.
+func notShown(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return &exitError{code: signalCode(syscall.SIGPIPE)}
+	}
+	return &exitError{code: codeEngine, err: fmt.Errorf("show what the command prints: %w", err)}
 }

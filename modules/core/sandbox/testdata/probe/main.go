@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 )
 
 type report struct {
@@ -55,6 +56,8 @@ func main() {
 		for _, c := range os.Args[1:] {
 			fmt.Printf("%s: %d\n", c, call(c))
 		}
+	case "tty":
+		terminal()
 	case "repeat":
 		repeat(os.Args[1], os.Args[2])
 	}
@@ -164,6 +167,32 @@ func call(text string) syscall.Errno {
 		return syscall.Errno(-result)
 	}
 	return 0
+}
+
+// terminal tells about the terminal that the standard streams are.
+func terminal() {
+	for fd := range 3 {
+		name, _ := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+		var st syscall.Stat_t
+		if err := syscall.Fstat(fd, &st); err != nil {
+			os.Exit(1)
+		}
+		var named syscall.Stat_t
+		_ = syscall.Stat(name, &named) // its numbers are then zero
+		fmt.Println(fd, name, "same:", named.Ino == st.Ino && named.Dev == st.Dev, "owner:", st.Uid, st.Gid, os.FileMode(st.Mode&0o777))
+	}
+	var size [4]uint16
+	_, _, errno := syscall.RawSyscall(syscall.SYS_IOCTL, 0, syscall.TIOCGWINSZ, uintptr(unsafe.Pointer(&size)))
+	fmt.Println("size:", size[0], size[1], errno)
+	var group int32
+	_, _, errno = syscall.RawSyscall(syscall.SYS_IOCTL, 0, syscall.TIOCGPGRP, uintptr(unsafe.Pointer(&group)))
+	sid, _, _ := syscall.RawSyscall(syscall.SYS_GETSID, 0, 0, 0)
+	fmt.Println("foreground:", int(group) == syscall.Getpgrp(), "leader:", int(sid) == os.Getpid(), errno)
+	f, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	fmt.Println("/dev/tty:", err)
+	if err == nil {
+		f.Close()
+	}
 }
 
 // repeat makes a system call, an argument in hexadecimal notation, many times.
