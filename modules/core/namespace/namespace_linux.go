@@ -176,7 +176,14 @@ func onThread(kind Kind, f func() error) error {
 			return
 		}
 		err = f()
-		if back := unix.Setns(int(before.Fd()), cloneFlags[kind]); back != nil {
+		back := unix.Setns(int(before.Fd()), cloneFlags[kind])
+		if errors.Is(back, unix.EPERM) {
+			// In a user namespace that does not own where the thread came from
+			// there is no way back: the thread ends.
+			done <- errors.Join(err, before.Close())
+			return
+		}
+		if back != nil {
 			err = errors.Join(err, &Error{Op: "leave", Kind: kind, Err: back})
 		} else {
 			runtime.UnlockOSThread()

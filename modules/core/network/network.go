@@ -61,6 +61,11 @@ type RouterSpec struct {
 	Pin string
 	// Pool is preferred if it is free, so that addresses survive a restart.
 	Pool Pool
+	// Isolated leaves the host's side out: the way outside, and what leads
+	// exposed ports to an endpoint. It is what a user namespace can have without
+	// power over the host's network. An exposed port is reserved all the same;
+	// whoever has a process listen there connects with DialIn.
+	Isolated bool
 	// Registry is the path of the host's allocation file; empty is
 	// DefaultRegistry.
 	Registry string

@@ -106,7 +106,11 @@ func checkOverlay() Requirement {
 
 func checkUserNamespaces(ctx context.Context) Requirement {
 	r := Requirement{Name: "user namespaces", Required: true, Found: "can be made", Mend: "see the error; in a container, start it with --privileged"}
-	ns, err := sandbox.Prepare(ctx, idmap.Contiguous(0), sandbox.PrepareOptions{})
+	ids := idmap.Contiguous(0)
+	if own, err := idmap.Own(); err == nil && idmap.Confined() {
+		ids = own.Identity()
+	}
+	ns, err := sandbox.Prepare(ctx, ids, sandbox.PrepareOptions{})
 	if err != nil {
 		r.Err = err
 		return r

@@ -17,6 +17,7 @@ import (
 
 	"github.com/containust/containust/modules/core/cgroup"
 	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/idmap"
 )
 
 // defaultStopTimeout is how long a process has to end after its stop signal.
@@ -78,6 +79,9 @@ func (b *Backend) cleanUp(ctx context.Context, name string, r *run) error {
 			err = r.cgroup.Remove(ctx)
 		}
 	}
+	if r.cgroup == nil && r.process != nil {
+		err = b.kill(r)
+	}
 	return errors.Join(err, b.net.detach(ctx, name))
 }
 
@@ -97,7 +101,7 @@ func (b *Backend) removeProjectCgroup(ctx context.Context) error {
 	own := path.Dir(b.cgroupPath("x"))
 	for _, dir := range []string{own, path.Dir(own)} {
 		g, err := cgroup.Open(cgroup.Spec{Path: dir}, cgroup.Options{})
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || idmap.Confined() && err != nil && noCgroup(err) {
 			continue
 		}
 		if err != nil {

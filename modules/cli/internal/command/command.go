@@ -74,8 +74,11 @@ the folder, else that of the nearest parent that has a .containust folder.`,
 		SilenceUsage:     true,
 		TraverseChildren: true,
 		Args:             unknownCommand,
-		PersistentPreRun: func(*cobra.Command, []string) { a.understood = true },
-		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			a.understood = true
+			return a.asRoot(cmd)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(flagError)
 	root.CompletionOptions.DisableDefaultCmd = true

@@ -1,0 +1,113 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containust/containust/modules/core/cgroup"
+	"github.com/containust/containust/modules/core/idmap"
+	"github.com/containust/containust/modules/core/rootfs"
+)
+
+// In a user namespace, as an ordinary user has it, there is one map for all
+// containers: theirs are the ids that exist there. The containers still have
+// user namespaces of their own, so none has power over another.
+
+// hostIDs say which ids of the host a container has.
+type hostIDs struct {
+	idmap.Project
+	shared *idmap.IDs // by all containers; nil: each has a range of its own
+}
+
+func newHostIDs(project idmap.Project) (hostIDs, error) {
+	ids := hostIDs{Project: project}
+	if idmap.Confined() {
+		own, err := idmap.Own()
+		if err != nil {
+			return ids, err
+		}
+		shared := own.Identity()
+		ids.shared = &shared
+	}
+	return ids, nil
+}
+
+// from are the maps of a container whose range begins at first.
+func (h hostIDs) from(first uint32) idmap.IDs {
+	if h.shared != nil {
+		return *h.shared
+	}
+	return idmap.Contiguous(first)
+}
+
+func (h hostIDs) Allocate(ctx context.Context, name string) (uint32, error) {
+	if h.shared != nil {
+		return 0, nil
+	}
+	return h.Project.Allocate(ctx, name)
+}
+
+func (h hostIDs) Claim(ctx context.Context, name string, first uint32, running bool) error {
+	if h.shared != nil {
+		return nil
+	}
+	return h.Project.Claim(ctx, name, first, running)
+}
+
+func (h hostIDs) Free(ctx context.Context, names ...string) error {
+	if h.shared != nil {
+		return nil
+	}
+	return h.Project.Free(ctx, names...)
+}
+
+func (h hostIDs) FreeAll(ctx context.Context) error {
+	if h.shared != nil {
+		return nil
+	}
+	return h.Project.FreeAll(ctx)
+}
+
+// createCgroup makes a container's cgroup. An ordinary user who may not make one
+// goes without: nil. Then the container is in the caller's, and ends with its
+// first process.
+func (b *Backend) createCgroup(ctx context.Context, name string) (*cgroup.Cgroup, error) {
+	g, err := cgroup.Create(ctx, cgroup.Spec{Path: b.cgroupPath(name)}, cgroup.Options{})
+	if err != nil && idmap.Confined() && noCgroup(err) {
+		return nil, nil
+	}
+	return g, err
+}
+
+// noCgroup tells whether there is no cgroup for who asks.
+func noCgroup(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) || errors.Is(err, cgroup.ErrNoHierarchy)
+}
+
+// plan is what is mounted over a root file system, as far as the ids of a
+// container allow.
+func plan(ids idmap.IDs) rootfs.Plan {
+	p := rootfs.Default()
+	if _, ok := ids.GIDs.Host(5); ok {
+		return p
+	}
+	for i := range p.Mounts {
+		if p.Mounts[i].Type == "devpts" { // whose terminals cannot belong to the group tty then
+			p.Mounts[i].Options = slices.DeleteFunc(p.Mounts[i].Options, func(o string) bool { return o == "gid=5" })
+		}
+	}
+	return p
+}
+
+// presentGroups leaves out the groups that do not exist inside, where the only
+// id is root's: no file there can belong to one.
+func presentGroups(ids idmap.IDs, user rootfs.User) []uint32 {
+	if ids.UIDs.Last() > 0 {
+		return user.Groups
+	}
+	return nil
+}
