@@ -195,7 +195,7 @@ func (b *Backend) adoptIDs(ctx context.Context, rec record) error {
 
 func (b *Backend) adoptProcess(name string, c *instance) error {
 	group, err := b.openCgroup(name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !(idmap.Confined() && noCgroup(err)) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !mayLackCgroup(err) {
 		return err
 	}
 	process, err := sandbox.Open(c.record.PID, c.record.StartTime)

@@ -77,15 +77,16 @@ func (h hostIDs) FreeAll(ctx context.Context) error {
 // first process.
 func (b *Backend) createCgroup(ctx context.Context, name string) (*cgroup.Cgroup, error) {
 	g, err := cgroup.Create(ctx, cgroup.Spec{Path: b.cgroupPath(name)}, cgroup.Options{})
-	if err != nil && idmap.Confined() && noCgroup(err) {
+	if err != nil && mayLackCgroup(err) {
 		return nil, nil
 	}
 	return g, err
 }
 
-// noCgroup tells whether there is no cgroup for who asks.
-func noCgroup(err error) bool {
-	return errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) || errors.Is(err, cgroup.ErrNoHierarchy)
+// mayLackCgroup tells whether an error says that an ordinary user has no cgroup
+// to work with.
+func mayLackCgroup(err error) bool {
+	return idmap.Confined() && (errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) || errors.Is(err, cgroup.ErrNoHierarchy))
 }
 
 // plan is what is mounted over a root file system, as far as the ids of a

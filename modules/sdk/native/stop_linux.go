@@ -17,7 +17,6 @@ import (
 
 	"github.com/containust/containust/modules/core/cgroup"
 	"github.com/containust/containust/modules/core/container"
-	"github.com/containust/containust/modules/core/idmap"
 )
 
 // defaultStopTimeout is how long a process has to end after its stop signal.
@@ -101,7 +100,7 @@ func (b *Backend) removeProjectCgroup(ctx context.Context) error {
 	own := path.Dir(b.cgroupPath("x"))
 	for _, dir := range []string{own, path.Dir(own)} {
 		g, err := cgroup.Open(cgroup.Spec{Path: dir}, cgroup.Options{})
-		if errors.Is(err, fs.ErrNotExist) || idmap.Confined() && err != nil && noCgroup(err) {
+		if errors.Is(err, fs.ErrNotExist) || err != nil && mayLackCgroup(err) {
 			continue
 		}
 		if err != nil {
@@ -109,7 +108,7 @@ func (b *Backend) removeProjectCgroup(ctx context.Context) error {
 		}
 		if dir == own {
 			err = g.Remove(ctx)
-		} else if err = unix.Rmdir(g.Path()); errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.ENOENT) {
+		} else if err = unix.Rmdir(g.Path()); errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.ENOENT) || err != nil && mayLackCgroup(err) {
 			err = nil
 		}
 		if err := errors.Join(err, g.Close()); err != nil {
