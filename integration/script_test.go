@@ -48,8 +48,14 @@ func TestScripts(t *testing.T) {
 		testscript.Run(t, testscript.Params{
 			Files:               files,
 			RequireExplicitExec: true,
-			Setup:               func(env *testscript.Env) error { return setup(env, bin) },
-			Cmds:                commands(app),
+			Condition: func(name string) (bool, error) {
+				if name != "root" {
+					return false, fmt.Errorf("unknown condition %q", name)
+				}
+				return os.Geteuid() == 0, nil
+			},
+			Setup: func(env *testscript.Env) error { return setup(env, bin) },
+			Cmds:  commands(app),
 		})
 	}
 	t.Run("portable", func(t *testing.T) { run(t, "cli_*.txtar") })
@@ -61,6 +67,7 @@ func TestScripts(t *testing.T) {
 		if os.Geteuid() != 0 {
 			kerneltest.RequireRootless(t)
 			run(t, "kernel_*.txtar")
+			run(t, "rootless_*.txtar")
 			return
 		}
 		// The test's own folder may be root's alone, and so may the machine's.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/core/idmap"
+	"github.com/containust/containust/modules/core/rootless"
 	"github.com/containust/containust/modules/sdk/native"
 	"github.com/containust/containust/modules/sdk/supervise"
 )
@@ -70,13 +71,31 @@ func Supervise(ctx context.Context, stateDir string) error {
 			if err != nil {
 				return nil, err
 			}
-			return b, nil
+			if !idmap.Confined() {
+				return b, nil
+			}
+			n := noted{b, namespaceFile(stateDir)}
+			if err := rootless.Note(n.file); err != nil {
+				return nil, errors.Join(err, b.Close())
+			}
+			return n, nil
 		},
 	}
 	if ready != nil {
 		opts.Ready = ready
 	}
 	return supervise.Serve(ctx, opts)
+}
+
+// noted is the backend of an ordinary user's project, while a file says in which
+// namespace it works.
+type noted struct {
+	supervise.ProjectBackend
+	file string
+}
+
+func (n noted) Release(ctx context.Context) error {
+	return errors.Join(n.ProjectBackend.Release(ctx), os.Remove(n.file))
 }
 
 // processLogger writes to the file that these processes have as their standard

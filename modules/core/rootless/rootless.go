@@ -3,7 +3,7 @@
 // it does for the machine's root, with the user's own ids.
 //
 //	if rootless.Needed() {
-//		exit, err := rootless.Run(ctx, os.Args, os.Environ())
+//		exit, err := rootless.Run(ctx, os.Args, os.Environ(), rootless.Options{})
 //		...
 //		os.Exit(exit.Code)
 //	}
@@ -22,3 +22,12 @@
 // installed for more than one id. Not for concurrent use with anything else that
 // starts containers in this process.
 package rootless
+
+// Options are of Run. The zero value works.
+type Options struct {
+	// Join is a file that Note wrote: while a process lives in the namespace
+	// that it speaks of, the program joins that. Who has lost all processes of
+	// its own but its containers finds them there. Empty, or a file that is not
+	// there: a new namespace.
+	Join string
+}

@@ -29,11 +29,11 @@ func Inside() (bool, error) {
 	return os.Geteuid() == 0 && !ids.Everybody(), nil
 }
 
-// Run starts a program, args[0] is its path, in a new namespace and waits for
-// its end. It has this process's standard streams, working folder and terminal.
+// Run starts a program, args[0] is its path, in a namespace and waits for its
+// end. It has this process's standard streams, working folder and terminal.
 // Signals that would end this process are passed on; those of a terminal it gets
 // by itself. Ending ctx does not end it.
-func Run(ctx context.Context, args, env []string) (_ container.ExitStatus, err error) {
+func Run(ctx context.Context, args, env []string, opts Options) (_ container.ExitStatus, err error) {
 	failed := func(err error) (container.ExitStatus, error) {
 		return container.ExitStatus{}, fmt.Errorf("rootless: %w", err)
 	}
@@ -41,16 +41,19 @@ func Run(ctx context.Context, args, env []string) (_ container.ExitStatus, err e
 	if alone != nil {
 		env = append(env, aloneVariable+"="+alone.Error())
 	}
-	ns, err := sandbox.Prepare(ctx, ids, sandbox.PrepareOptions{})
+	user, err := find(opts.Join)
+	if err == nil && user == nil {
+		user, err = prepare(ctx, ids)
+	}
 	if err != nil {
 		return failed(err)
 	}
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
-	p, err := sandbox.Enter(ctx, ns.User, args, env)
+	p, err := sandbox.Enter(ctx, user, args, env)
 	// The process keeps the namespace now.
-	if err := errors.Join(err, ns.Close()); err != nil {
+	if err := errors.Join(err, user.Close()); err != nil {
 		return failed(err)
 	}
 	ended := make(chan struct{})
@@ -75,6 +78,15 @@ func Run(ctx context.Context, args, env []string) (_ container.ExitStatus, err e
 		return failed(err)
 	}
 	return exit, nil
+}
+
+// prepare makes a user namespace.
+func prepare(ctx context.Context, ids idmap.IDs) (*os.File, error) {
+	ns, err := sandbox.Prepare(ctx, ids, sandbox.PrepareOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return ns.User, nil
 }
 
 // fromTerminal guesses whether a signal came from a key: then the terminal has

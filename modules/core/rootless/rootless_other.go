@@ -17,8 +17,13 @@ func Needed() bool { return false }
 func Inside() (bool, error) { return false, nil }
 
 // Run needs Linux.
-func Run(context.Context, []string, []string) (container.ExitStatus, error) {
+func Run(context.Context, []string, []string, Options) (container.ExitStatus, error) {
 	return container.ExitStatus{}, fmt.Errorf("rootless: %w: it needs Linux", errors.ErrUnsupported)
+}
+
+// Note needs Linux.
+func Note(string) error {
+	return fmt.Errorf("rootless: %w: it needs Linux", errors.ErrUnsupported)
 }
 
 // Alone is empty: it needs Linux.

@@ -126,10 +126,9 @@ func Open(ctx context.Context, opts Options) (*Backend, error) {
 		return nil, errors.Join(err, b.Close())
 	}
 	if b.net.proxies != nil {
-		// Those of an earlier backend ended with it.
-		b.net.changed()
-		if err := b.net.enforce(ctx, b.configs); err != nil {
-			b.log.Error("expose ports again", "error", err)
+		// Containers that go on without a network are better than none.
+		if err := b.reconnect(ctx); err != nil {
+			b.log.Error("connect containers again", "error", err)
 		}
 	}
 	return b, nil

@@ -9,7 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containust/containust/modules/core/cgroup"
+	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/core/idmap"
+	"github.com/containust/containust/modules/core/namespace"
 	"github.com/containust/containust/modules/core/rootfs"
 )
 
@@ -70,6 +72,34 @@ func (h hostIDs) FreeAll(ctx context.Context) error {
 		return nil
 	}
 	return h.Project.FreeAll(ctx)
+}
+
+// reconnect restores what ended with an earlier backend: exposed ports, and when
+// nothing of it was left that held the router's mount, the router with all its
+// interfaces.
+func (b *Backend) reconnect(ctx context.Context) error {
+	lost := b.net.router == nil
+	b.net.changed()
+	for name, c := range b.containers {
+		if !lost || c.run == nil || c.record.Config.Network.Mode != container.NetworkProject {
+			continue
+		}
+		if _, err := b.net.reserve(ctx, name); err != nil {
+			return err
+		}
+		ns, err := namespace.Open(c.record.PID, namespace.Network)
+		if err != nil {
+			return err
+		}
+		endpoint, err := b.net.attach(ctx, c.record.Config, ns, b.configs)
+		if err == nil {
+			err = endpoint.Close()
+		}
+		if err := errors.Join(err, ns.Close()); err != nil {
+			return err
+		}
+	}
+	return b.net.enforce(ctx, b.configs)
 }
 
 // createCgroup makes a container's cgroup. An ordinary user who may not make one

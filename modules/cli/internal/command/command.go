@@ -74,9 +74,9 @@ the folder, else that of the nearest parent that has a .containust folder.`,
 		SilenceUsage:     true,
 		TraverseChildren: true,
 		Args:             unknownCommand,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			a.understood = true
-			return a.asRoot(cmd)
+			return a.asRoot(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

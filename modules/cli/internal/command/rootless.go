@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/containust/containust/modules/core/rootless"
+	"github.com/containust/containust/modules/sdk"
 )
 
 // privileged are the commands that work with containers and their files: an
@@ -17,7 +18,7 @@ var privileged = map[string]bool{
 
 // asRoot runs the command that is asked for once more, as root of a user
 // namespace, where it needs that. The error then is that command's exit code.
-func (a *app) asRoot(cmd *cobra.Command) error {
+func (a *app) asRoot(cmd *cobra.Command, args []string) error {
 	top := cmd
 	for top.HasParent() && top.Parent().HasParent() {
 		top = top.Parent()
@@ -29,7 +30,16 @@ func (a *app) asRoot(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	exit, err := rootless.Run(cmd.Context(), append([]string{self}, a.Args...), os.Environ())
+	file := a.file
+	if (top.Name() == "run" || top.Name() == "plan") && len(args) > 0 {
+		file = args[0]
+	}
+	var opts rootless.Options
+	// Without a project there is nothing to join; the command says what is wrong.
+	if p, err := sdk.Find(file, a.dir, a.stateDir); err == nil {
+		opts.Join = p.NamespaceFile()
+	}
+	exit, err := rootless.Run(cmd.Context(), append([]string{self}, a.Args...), os.Environ(), opts)
 	if err != nil {
 		return err
 	}
