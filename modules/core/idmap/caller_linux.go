@@ -69,8 +69,9 @@ func Caller() (ids IDs, alone error) {
 			*m = append(*m, r)
 		}
 		if next == 1 {
-			return ids, fmt.Errorf("%s has no ids for %s: as root, run: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 %[2]s",
-				name, names[len(names)-1])
+			free := freeSubordinate()
+			return ids, fmt.Errorf("%s has no ids for %s: as root, run: usermod --add-subuids %d-%d --add-subgids %[3]d-%[4]d %[2]s",
+				name, names[len(names)-1], free, free+Size-1)
 		}
 		if err := m.Check(); err != nil {
 			return ids, fmt.Errorf("%s: %w", name, err)
@@ -81,14 +82,30 @@ func Caller() (ids IDs, alone error) {
 
 var subordinateFiles = [2]string{"/etc/subuid", "/etc/subgid"}
 
-// subordinate returns the ranges of a user in a text of lines of
-// name:first:count, see subuid(5). What the tools of that file pass over is
+// freeSubordinate returns the first of Size ids that nobody has as subordinate
+// ones: where the next user's usually begin.
+func freeSubordinate() uint32 {
+	free := uint32(100000)
+	for _, name := range subordinateFiles {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // it is about to be made
+		}
+		for _, r := range subordinate(text, nil) {
+			free = max(free, r.Host+r.Count)
+		}
+	}
+	return free
+}
+
+// subordinate returns the ranges of a user, by its names, or with none of all
+// users, in a text of lines of name:first:count, see subuid(5). What the tools of that file pass over is
 // passed over here.
 func subordinate(text []byte, names []string) []Range {
 	var found []Range
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
 		fields := strings.Split(strings.TrimSpace(lines.Text()), ":")
-		if len(fields) != 3 || !slices.Contains(names, fields[0]) {
+		if len(fields) != 3 || names != nil && !slices.Contains(names, fields[0]) {
 			continue
 		}
 		first, err1 := strconv.ParseUint(fields[1], 10, 32)

@@ -156,7 +156,8 @@ func Do(ns *os.File, f func() error) error {
 
 // onThread calls f on a locked thread and brings the thread back to its
 // namespace. A thread that cannot go back ends with its goroutine, which the
-// runtime promises for a goroutine that exits while locked.
+// runtime promises for a goroutine that exits while locked; where it has not the
+// privilege to, that is no error.
 func onThread(kind Kind, f func() error) error {
 	done := make(chan error, 1)
 	go func() {
@@ -178,8 +179,8 @@ func onThread(kind Kind, f func() error) error {
 		err = f()
 		back := unix.Setns(int(before.Fd()), cloneFlags[kind])
 		if errors.Is(back, unix.EPERM) {
-			// In a user namespace that does not own where the thread came from
-			// there is no way back: the thread ends.
+			// As in a user namespace that does not own where the thread came
+			// from.
 			done <- errors.Join(err, before.Close())
 			return
 		}

@@ -34,7 +34,7 @@
 // The host's side is the network namespace of the calling process.
 //
 // Platform: Linux 5.14 with nftables; elsewhere every function that touches the
-// kernel returns an error that matches errors.ErrUnsupported. Privileges: root.
+// kernel returns an error that matches errors.ErrUnsupported. Privileges: root; in a user namespace a router is Isolated.
 // No external program is run. A Router is safe for concurrent use, also by
 // several processes.
 package network

@@ -281,6 +281,7 @@ func (b *Backend) List(context.Context) ([]container.Info, error) {
 		switch {
 		case c.run != nil:
 			info.Status, info.PID = container.StatusRunning, c.record.PID
+			info.NoCgroup = c.run.cgroup == nil
 		case c.record.Exit != nil:
 			info.Status = container.StatusExited
 		}

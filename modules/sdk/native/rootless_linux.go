@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/namespace"
 	"github.com/containust/containust/modules/core/rootfs"
+	"github.com/containust/containust/modules/core/rootless"
 )
 
 // In a user namespace, as an ordinary user has it, there is one map for all
@@ -117,6 +119,46 @@ func (b *Backend) createCgroup(ctx context.Context, name string) (*cgroup.Cgroup
 // to work with.
 func mayLackCgroup(err error) bool {
 	return idmap.Confined() && (errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) || errors.Is(err, cgroup.ErrNoHierarchy))
+}
+
+// checkIDs looks at the ids of an ordinary user.
+func checkIDs() Requirement {
+	r := Requirement{Name: "subordinate ids"}
+	ids, err := idmap.Own()
+	switch {
+	case err != nil:
+		r.Err = err
+	case ids.UIDs.Last() == 0:
+		r.Err = errors.New("none: root is the only user of containers, and their files are all root's")
+		r.Mend = rootless.Alone()
+	default:
+		r.Found = fmt.Sprintf("%d users, %d groups", ids.UIDs.Last(), ids.GIDs.Last())
+	}
+	return r
+}
+
+// checkOwnCgroup looks whether an ordinary user can have cgroups.
+func checkOwnCgroup() Requirement {
+	r := checkCgroup()
+	r.Required = false
+	if r.Err == nil {
+		r.Err = unix.Access(r.Found, unix.W_OK)
+	}
+	if r.Err != nil {
+		r.Name = "cgroup of its own"
+		r.Err = fmt.Errorf("no container has one: they share the caller's, and end with their first process (%w)", r.Err)
+		r.Mend = "nothing has to be done; as root each has one"
+	}
+	return r
+}
+
+// wayOut says what an ordinary user's network lacks.
+func wayOut() Requirement {
+	return Requirement{
+		Name: "way out of the project",
+		Err:  errors.New("an ordinary user's containers reach each other and nothing else; exposed tcp ports lead to them"),
+		Mend: `run ctst as root, or give the component network = "host"`,
+	}
 }
 
 // plan is what is mounted over a root file system, as far as the ids of a

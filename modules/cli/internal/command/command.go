@@ -7,7 +7,8 @@
 //	}))
 //
 // Standard output is data, standard error is talk. It is portable; what needs
-// Linux and root says so when it is asked for.
+// Linux says so when it is asked for. Commands that work with containers, an
+// ordinary user's program runs once more in a namespace where that user is root.
 package command
 
 import (
