@@ -10,12 +10,9 @@ STACK     := $(GUESTBOOK)/guestbook.ctst
 MODULES   := cli core graph lang observe sdk storage vm
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-# Containers need root for now; builds don't.
-SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
-
 # The guestbook's project, named before the command: `logs -f` follows.
-RUN      := $(strip $(SUDO) $(CTST) -f $(STACK))
-RUN_WITH := $(strip $(SUDO) GUESTBOOK_TITLE=Ours $(CTST) -f $(STACK))
+RUN      := $(CTST) -f $(STACK)
+RUN_WITH := GUESTBOOK_TITLE=Ours $(CTST) -f $(STACK)
 
 # The race detector needs cgo, and cgo a C compiler. Asked when it is used,
 # because hack/setup may install one first.
@@ -43,7 +40,7 @@ demo: build ## deploy the guestbook, ask it something, leave it running
 	@if [ "$$(uname -s)" != Linux ]; then echo "make demo needs Linux for now"; exit 1; fi
 	$(GO) -C $(GUESTBOOK) run ./build
 	@$(GO) -C hack build -o ../bin/leftovers ./leftovers
-	@if [ -z "$$($(RUN) ps -q 2>/dev/null)" ]; then $(SUDO) bin/leftovers -save bin/before-demo; fi
+	@if [ -z "$$($(RUN) ps -q 2>/dev/null)" ]; then bin/leftovers -save bin/before-demo; fi
 	$(RUN) run -d
 	@echo; echo "Signing the guestbook at http://127.0.0.1:8080 and reading it back:"
 	@$(GO) -C $(GUESTBOOK) run ./visit http://127.0.0.1:8080 "Hello from $$(uname -n)"
@@ -61,7 +58,7 @@ demo: build ## deploy the guestbook, ask it something, leave it running
 demo-stop: build ## stop the guestbook and check that nothing is left
 	$(RUN) stop
 	@$(GO) -C hack build -o ../bin/leftovers ./leftovers
-	@$(SUDO) bin/leftovers -since bin/before-demo
+	@bin/leftovers -since bin/before-demo
 	@echo "Kept: the entries, in $(GUESTBOOK)/.containust (make clean removes them)."
 
 # ---- tests
@@ -136,7 +133,7 @@ cross: ## vet and link every module, tests too, for every platform
 .PHONY: clean
 clean: ## remove what was built, and the guestbook's data
 	@if [ -d $(GUESTBOOK)/.containust ] && [ -x $(CTST) ] && [ -f $(STACK) ]; then $(RUN) stop; fi
-	$(SUDO) rm -rf $(GUESTBOOK)/.containust
+	rm -rf $(GUESTBOOK)/.containust
 	rm -rf bin dist $(GUESTBOOK)/images $(STACK)
 
 # All pinned tools come from one build; it takes minutes once.

@@ -32,11 +32,13 @@ const (
 // TestScripts runs the scripts in testdata/script on the real binary. Those
 // named kernel_* deploy, and need Linux and root.
 func TestScripts(t *testing.T) {
-	bin := t.TempDir()
-	ctst := filepath.Join(bin, exe("ctst"))
-	build(t, ctst, cliPackage)
+	bin := os.Getenv(binEnv)
+	if bin == "" {
+		bin = t.TempDir()
+		build(t, filepath.Join(bin, exe("ctst")), cliPackage)
+		build(t, filepath.Join(bin, "app"), appPackage, "GOOS=linux")
+	}
 	app := filepath.Join(bin, "app")
-	build(t, app, appPackage, "GOOS=linux")
 
 	run := func(t *testing.T, pattern string) {
 		files, err := filepath.Glob(filepath.Join("testdata", "script", pattern))
@@ -46,8 +48,14 @@ func TestScripts(t *testing.T) {
 		testscript.Run(t, testscript.Params{
 			Files:               files,
 			RequireExplicitExec: true,
-			Setup:               func(env *testscript.Env) error { return setup(env, bin) },
-			Cmds:                commands(app),
+			Condition: func(name string) (bool, error) {
+				if name != "root" {
+					return false, fmt.Errorf("unknown condition %q", name)
+				}
+				return os.Geteuid() == 0, nil
+			},
+			Setup: func(env *testscript.Env) error { return setup(env, bin) },
+			Cmds:  commands(app),
 		})
 	}
 	t.Run("portable", func(t *testing.T) { run(t, "cli_*.txtar") })
@@ -55,7 +63,26 @@ func TestScripts(t *testing.T) {
 		kerneltest.RequireRoot(t)
 		run(t, "kernel_*.txtar")
 	})
+	t.Run("rootless", func(t *testing.T) {
+		if os.Geteuid() != 0 {
+			kerneltest.RequireRootless(t)
+			run(t, "kernel_*.txtar")
+			run(t, "rootless_*.txtar")
+			return
+		}
+		// The test's own folder may be root's alone, and so may the machine's.
+		dir := t.TempDir()
+		for from, to := range map[string]string{bin: "bin", "testdata": "testdata"} {
+			if err := os.CopyFS(filepath.Join(dir, to), os.DirFS(from)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		kerneltest.AsUser(t, dir, "^TestScripts$/^rootless$", binEnv+"="+filepath.Join(dir, "bin"))
+	})
 }
+
+// binEnv names the folder that has the programs already, for who cannot build.
+const binEnv = "CTST_TEST_BIN"
 
 func exe(name string) string {
 	if runtime.GOOS == "windows" {
@@ -84,6 +111,12 @@ func setup(env *testscript.Env, bin string) error {
 	env.Setenv("PORT", strconv.Itoa(port))
 	env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 	env.Setenv("CONTAINUST_CACHE_DIR", filepath.Join(env.WorkDir, ".cache"))
+	if os.Geteuid() != 0 {
+		if err := os.Mkdir(filepath.Join(env.WorkDir, ".run"), 0o700); err != nil {
+			return err
+		}
+		env.Setenv("XDG_RUNTIME_DIR", filepath.Join(env.WorkDir, ".run"))
+	}
 	env.Defer(func() {
 		projects, err := projectsBelow(env.WorkDir)
 		if err != nil {
@@ -91,6 +124,7 @@ func setup(env *testscript.Env, bin string) error {
 		}
 		for _, p := range projects {
 			cmd := exec.Command(filepath.Join(bin, exe("ctst")), "-f", p.File, "--state-dir", p.stateDir, "stop", "--force")
+			cmd.Env = append(os.Environ(), env.Vars...)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				env.T().Log(fmt.Sprintf("stop %s: %v\n%s", p.File, err, out))
 			}

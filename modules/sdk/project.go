@@ -130,6 +130,12 @@ func newProject(file, stateDir string) (Project, error) {
 	}, nil
 }
 
+// NamespaceFile is where the supervisor of an ordinary user's project notes the
+// namespace that it is in, see rootless.Options.
+func (p Project) NamespaceFile() string { return namespaceFile(p.StateDir) }
+
+func namespaceFile(stateDir string) string { return filepath.Join(stateDir, "run", "namespace") }
+
 // projectID names a project on this machine by where its state is: a readable
 // part, and a hash that makes it unique. It is safe as a file name.
 func projectID(stateDir string) string {

@@ -61,6 +61,12 @@ func run(args []string) error {
 	case "cat":
 		_, err := io.Copy(os.Stdout, os.Stdin)
 		return err
+	case "link": // FILE: where a symbolic link leads
+		target, err := os.Readlink(args[0])
+		if err != nil {
+			return err
+		}
+		say(target)
 	case "read": // FILE
 		text, err := os.ReadFile(args[0])
 		if err != nil {

@@ -213,6 +213,9 @@ type Info struct {
 	Finished time.Time    `json:"finished,omitzero"` // of the last run
 	Address  string       `json:"address,omitempty"` // in the project's network
 	Expose   []Exposure   `json:"expose,omitempty"`
+
+	// NoCgroup: while it runs it shares the cgroup of who started it.
+	NoCgroup bool `json:"no_cgroup,omitempty"`
 }
 
 // ExitStatus is how a process ended.

@@ -51,7 +51,7 @@ func (u *uses) owner(first uint32) string {
 // hostUses finds what this host uses beside the registry.
 func hostUses() (*uses, error) {
 	u := &uses{}
-	for _, name := range []string{"/etc/subuid", "/etc/subgid"} {
+	for _, name := range subordinateFiles {
 		if err := u.addSubordinate(name); err != nil {
 			return nil, err
 		}
@@ -142,22 +142,35 @@ func (u *uses) addProcesses(own [2]string) error {
 
 // WriteMaps gives the user namespace of a process its maps, which it can get
 // only once. With CAP_SETUID and CAP_SETGID over the caller's own namespace any
-// ids can be mapped, and setgroups(2) stays allowed inside.
+// ids can be mapped, and setgroups(2) stays allowed inside. An ordinary user can
+// map what Caller returns: alone, without setgroups(2), or with the programs
+// newuidmap and newgidmap.
 func WriteMaps(pid int, ids IDs) error {
+	if err := errors.Join(ids.UIDs.Check(), ids.GIDs.Check()); err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		return writeMapsAsUser(pid, ids)
+	}
+	return writeMaps(pid, ids)
+}
+
+func writeMaps(pid int, ids IDs) error {
 	for i, m := range [2]Map{ids.UIDs, ids.GIDs} {
-		if err := m.Check(); err != nil {
-			return err
-		}
-		// One write: the kernel takes a map as a whole.
-		name := fmt.Sprintf("/proc/%d/%s", pid, mapFiles[i])
-		f, err := os.OpenFile(name, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		_, err = f.WriteString(m.String())
-		if err := errors.Join(err, f.Close()); err != nil {
+		if err := writeProc(pid, mapFiles[i], m.String()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// writeProc writes a file of a process in one write: the kernel takes a map as a
+// whole.
+func writeProc(pid int, name, text string) error {
+	f, err := os.OpenFile(fmt.Sprintf("/proc/%d/%s", pid, name), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
 }

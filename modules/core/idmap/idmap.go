@@ -16,9 +16,9 @@
 // use is left alone. Subordinate ids that come from another source than these
 // two files are not known.
 //
-// Maps are portable. What touches the host needs Linux and root: 5.12 for
-// [Mount], with a file system that can do it; elsewhere errors match
-// errors.ErrUnsupported. All functions are safe for concurrent use, also by
+// Maps are portable. What touches the host needs Linux and root, but for [Own],
+// [Caller] and the maps that this returns: 5.12 for [Mount], with a file system
+// that can do it; elsewhere errors match errors.ErrUnsupported. All functions are safe for concurrent use, also by
 // several processes.
 package idmap
 
@@ -64,6 +64,26 @@ func Single(uid, gid, hostUID, hostGID uint32) IDs {
 		UIDs: Map{{Container: uid, Host: hostUID, Count: 1}},
 		GIDs: Map{{Container: gid, Host: hostGID, Count: 1}},
 	}
+}
+
+// Identity returns the maps of a namespace inside of one with the maps ids, in
+// which everybody is who it is there.
+func (ids IDs) Identity() IDs {
+	same := func(m Map) Map {
+		out := make(Map, len(m))
+		for i, r := range m {
+			out[i] = Range{Container: r.Container, Host: r.Container, Count: r.Count}
+		}
+		return out
+	}
+	return IDs{UIDs: same(ids.UIDs), GIDs: same(ids.GIDs)}
+}
+
+// Everybody tells whether these are the maps of the machine's first user
+// namespace, in which all ids exist.
+func (ids IDs) Everybody() bool {
+	all := func(m Map) bool { return len(m) == 1 && m[0] == Range{Count: invalid} }
+	return all(ids.UIDs) && all(ids.GIDs)
 }
 
 // maxRanges is how many lines the kernel takes (Linux 4.15).
@@ -132,6 +152,15 @@ func (m Map) String() string {
 		b.WriteString(r.String() + "\n")
 	}
 	return b.String()
+}
+
+// Last returns the highest id that exists inside; of an empty map, 0.
+func (m Map) Last() uint32 {
+	last := uint32(0)
+	for _, r := range m {
+		last = max(last, r.Container+r.Count-1)
+	}
+	return last
 }
 
 // Host returns what an id inside is outside, or false where it does not exist.

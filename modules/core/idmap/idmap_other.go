@@ -25,6 +25,15 @@ func (p Project) Free(context.Context, ...string) error { return unsupported("fr
 // FreeAll needs Linux.
 func (p Project) FreeAll(context.Context) error { return unsupported("free ids") }
 
+// Own needs Linux.
+func Own() (IDs, error) { return IDs{}, unsupported("read id maps") }
+
+// Confined needs Linux.
+func Confined() bool { return false }
+
+// Caller needs Linux.
+func Caller() (IDs, error) { return IDs{}, unsupported("find subordinate ids") }
+
 // WriteMaps needs Linux.
 func WriteMaps(int, IDs) error { return unsupported("write id maps") }
 

@@ -22,5 +22,17 @@ func RequireController(t testing.TB, _, controller string) {
 	Missing(t, controller, "needs Linux")
 }
 
+// RequireRootless needs Linux.
+func RequireRootless(t testing.TB) {
+	t.Helper()
+	Missing(t, "rootless", "needs Linux")
+}
+
+// AsUser needs Linux.
+func AsUser(t testing.TB, _, _ string, _ ...string) {
+	t.Helper()
+	Missing(t, "rootless", "needs Linux")
+}
+
 // Main runs the tests of a package and returns the code to exit with.
 func Main(m *testing.M, _ Leaks) int { return m.Run() }

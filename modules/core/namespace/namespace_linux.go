@@ -156,7 +156,8 @@ func Do(ns *os.File, f func() error) error {
 
 // onThread calls f on a locked thread and brings the thread back to its
 // namespace. A thread that cannot go back ends with its goroutine, which the
-// runtime promises for a goroutine that exits while locked.
+// runtime promises for a goroutine that exits while locked; where it has not the
+// privilege to, that is no error.
 func onThread(kind Kind, f func() error) error {
 	done := make(chan error, 1)
 	go func() {
@@ -176,7 +177,14 @@ func onThread(kind Kind, f func() error) error {
 			return
 		}
 		err = f()
-		if back := unix.Setns(int(before.Fd()), cloneFlags[kind]); back != nil {
+		back := unix.Setns(int(before.Fd()), cloneFlags[kind])
+		if errors.Is(back, unix.EPERM) {
+			// As in a user namespace that does not own where the thread came
+			// from.
+			done <- errors.Join(err, before.Close())
+			return
+		}
+		if back != nil {
 			err = errors.Join(err, &Error{Op: "leave", Kind: kind, Err: back})
 		} else {
 			runtime.UnlockOSThread()

@@ -175,7 +175,8 @@ func TestDoLeavesTheMainThread(t *testing.T) {
 }
 
 // A thread that cannot go back must not be used for anything else. Here it
-// loses the privilege that going back needs.
+// loses the privilege that going back needs, as it is from the first in a user
+// namespace that does not own the one it came from.
 func TestThreadThatCannotReturnDies(t *testing.T) {
 	kerneltest.RequireRoot(t)
 	ns, err := namespace.New(namespace.UTS, func() error { return unix.Sethostname([]byte("trap")) })
@@ -186,10 +187,7 @@ func TestThreadThatCannotReturnDies(t *testing.T) {
 		tid = unix.Gettid()
 		return dropThreadCapabilities()
 	})
-	require.ErrorIs(t, err, unix.EPERM)
-	var nsErr *namespace.Error
-	require.ErrorAs(t, err, &nsErr)
-	require.Equal(t, "leave", nsErr.Op)
+	require.NoError(t, err, "what was to be done is done")
 	require.Eventually(t, func() bool {
 		_, err := os.Stat(filepath.Join("/proc/self/task", strconv.Itoa(tid)))
 		return errors.Is(err, fs.ErrNotExist)

@@ -70,6 +70,9 @@ func checkPorts(ctx context.Context, reg *registry, project string, exposures []
 			return nil, taken
 		case errors.Is(err, unix.EADDRNOTAVAIL):
 			return nil, &ExposeError{Exposure: e, Err: errors.New("not an address of this host")}
+		case errors.Is(err, unix.EACCES):
+			return nil, &ExposeError{Exposure: e, Err: errors.New(
+				"ports this low are root's on this host: take a higher one, or lower net.ipv4.ip_unprivileged_port_start with sysctl(8)")}
 		case err != nil:
 			return nil, &ExposeError{Exposure: e, Err: err}
 		}

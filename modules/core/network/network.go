@@ -34,7 +34,7 @@
 // The host's side is the network namespace of the calling process.
 //
 // Platform: Linux 5.14 with nftables; elsewhere every function that touches the
-// kernel returns an error that matches errors.ErrUnsupported. Privileges: root.
+// kernel returns an error that matches errors.ErrUnsupported. Privileges: root; in a user namespace a router is Isolated.
 // No external program is run. A Router is safe for concurrent use, also by
 // several processes.
 package network
@@ -61,6 +61,11 @@ type RouterSpec struct {
 	Pin string
 	// Pool is preferred if it is free, so that addresses survive a restart.
 	Pool Pool
+	// Isolated leaves the host's side out: the way outside, and what leads
+	// exposed ports to an endpoint. It is what a user namespace can have without
+	// power over the host's network. An exposed port is reserved all the same;
+	// whoever has a process listen there connects with DialIn.
+	Isolated bool
 	// Registry is the path of the host's allocation file; empty is
 	// DefaultRegistry.
 	Registry string

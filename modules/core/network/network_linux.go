@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/namespace"
 )
 
@@ -80,10 +83,16 @@ func withHandle(f func(*netlink.Handle) error) error {
 // setUpContainer prepares what every container's namespace has, before its
 // interface comes.
 func setUpContainer(h *netlink.Handle) error {
+	ids, err := idmap.Own()
+	if err != nil {
+		return err
+	}
+	// Of the groups that exist for who sets it.
+	lastGroup := min(ids.GIDs.Last(), math.MaxInt32)
 	settings := []sysctl{
 		// So that port 80 and ping need no capability: ip-sysctl.rst.
 		{"net/ipv4/ip_unprivileged_port_start", "0"},
-		{"net/ipv4/ping_group_range", "0 2147483647"},
+		{"net/ipv4/ping_group_range", "0 " + strconv.FormatUint(uint64(lastGroup), 10)},
 	}
 	if hasIPv6() {
 		settings = append(settings,

@@ -56,7 +56,7 @@ func CreateRouter(ctx context.Context, spec RouterSpec) (_ *Router, err error) {
 	} else if !notExist(err) {
 		return nil, err
 	}
-	if err := removeHostSide(spec.Project); err != nil {
+	if err := spec.removeHostSide(); err != nil {
 		return nil, err
 	}
 	pool, err := choosePool(reg, spec)
@@ -69,9 +69,11 @@ func CreateRouter(ctx context.Context, spec RouterSpec) (_ *Router, err error) {
 		return nil, err
 	}
 	undo.add(r.ns.Close)
-	undo.add(func() error { return removeHostSide(spec.Project) })
-	if err := r.connectHost(ctx); err != nil {
-		return nil, err
+	undo.add(spec.removeHostSide)
+	if !spec.Isolated {
+		if err := r.connectHost(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.replaceRouterRules(Rules{}); err != nil {
 		return nil, err
@@ -136,7 +138,7 @@ func RemoveRouter(ctx context.Context, spec RouterSpec) (err error) {
 	if err := stopForwarding(reg, spec.Project, entry.Forwarding); err != nil {
 		return err
 	}
-	if err := removeHostSide(spec.Project); err != nil {
+	if err := spec.removeHostSide(); err != nil {
 		return err
 	}
 	ns, err := namespace.OpenPinned(spec.Pin, namespace.Network)
@@ -261,10 +263,13 @@ func (r *Router) connectHost(ctx context.Context) error {
 
 // removeHostSide removes what a project has in the host's namespace but the
 // settings of interfaces that are not its own.
-func removeHostSide(project string) error {
+func (spec RouterSpec) removeHostSide() error {
+	if spec.Isolated {
+		return nil
+	}
 	return errors.Join(
-		withHandle(func(h *netlink.Handle) error { return deleteLink(h, hostLink(project)) }),
-		deleteHostTable(project),
+		withHandle(func(h *netlink.Handle) error { return deleteLink(h, hostLink(spec.Project)) }),
+		deleteHostTable(spec.Project),
 	)
 }
 

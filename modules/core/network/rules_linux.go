@@ -47,7 +47,7 @@ func (r *Router) SetRules(ctx context.Context, rules Rules) (err error) {
 
 	after := registryEntry{Pin: r.spec.Pin, Pool: r.pool, Ports: ports}
 	var relays []string
-	if rules.needForwarding() {
+	if rules.needForwarding() && !r.spec.Isolated {
 		if relays, err = relayInterfaces(); err != nil {
 			return err
 		}
@@ -66,6 +66,10 @@ func (r *Router) SetRules(ctx context.Context, rules Rules) (err error) {
 	}
 	if err := r.replaceRouterRules(rules); err != nil {
 		return err
+	}
+	if r.spec.Isolated {
+		reg.Projects[r.spec.Project] = after
+		return reg.Save()
 	}
 	if err := r.replaceHostRules(rules, after.Forwarding); err != nil {
 		return err

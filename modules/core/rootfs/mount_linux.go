@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containust/containust/modules/core/idmap"
 )
 
 // Folder opens the file or folder at a host path as a detached mount. The
@@ -136,7 +138,9 @@ var deviceLinks = [...]struct{ name, target string }{
 // Dev makes a tmpfs for /dev as a detached mount: the nodes null, zero, full,
 // random, urandom and tty, the links fd, stdin, stdout, stderr and ptmx, and
 // the folders pts, shm and mqueue. All belong to whom the options uid=N and
-// gid=N give the folder itself. It needs CAP_MKNOD. The caller closes it.
+// gid=N give the folder itself. It needs CAP_MKNOD. In a user namespace nobody
+// has that power: the nodes then are empty files, and Devices are to be mounted
+// over them. The caller closes it.
 func Dev(options []string, flags Flags) (*os.File, error) {
 	f, err := newMount("tmpfs", append([]string{"mode=0755", "size=64k"}, options...), flags)
 	if err != nil {
@@ -144,6 +148,52 @@ func Dev(options []string, flags Flags) (*os.File, error) {
 	}
 	if err := fillDev(int(f.Fd())); err != nil {
 		return nil, errors.Join(fmt.Errorf("rootfs: make /dev: %w", err), f.Close())
+	}
+	return f, nil
+}
+
+// Devices returns what has to be mounted over files of a folder that Dev made:
+// the host's nodes, as detached mounts, by name. Empty: nothing. The caller closes
+// them.
+func Devices(flags Flags) (_ map[string]*os.File, err error) {
+	if !idmap.Confined() {
+		return nil, nil
+	}
+	found := map[string]*os.File{}
+	defer func() {
+		if err != nil {
+			for _, f := range found {
+				err = errors.Join(err, f.Close())
+			}
+		}
+	}()
+	for _, d := range devices {
+		node, err := hostDevice("/dev/"+d.name, unix.Mkdev(d.major, d.minor))
+		if err != nil {
+			return nil, fmt.Errorf("rootfs: %w", err)
+		}
+		found[d.name], err = Clone(node, Bind{Flags: flags})
+		if err := errors.Join(err, node.Close()); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// hostDevice opens a device of the host, if it is that.
+func hostDevice(path string, number uint64) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	f := os.NewFile(uintptr(fd), path)
+	var st unix.Stat_t
+	err = unix.Fstat(fd, &st)
+	if err == nil && (st.Mode&unix.S_IFMT != unix.S_IFCHR || uint64(st.Rdev) != number) { //nolint:unconvert // the width of st_rdev differs by platform
+		err = errors.New("it is not the device of that name")
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), f.Close())
 	}
 	return f, nil
 }
@@ -158,7 +208,11 @@ func fillDev(dir int) error {
 	}
 	for _, d := range devices {
 		const mode = 0o666
-		if err := unix.Mknodat(dir, d.name, unix.S_IFCHR|mode, int(unix.Mkdev(d.major, d.minor))); err != nil {
+		kind := uint32(unix.S_IFCHR)
+		if idmap.Confined() {
+			kind = unix.S_IFREG
+		}
+		if err := unix.Mknodat(dir, d.name, kind|mode, int(unix.Mkdev(d.major, d.minor))); err != nil {
 			return fmt.Errorf("make the device %s: %w", d.name, err)
 		}
 		// The umask of the process took its part.

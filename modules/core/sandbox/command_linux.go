@@ -1,9 +1,11 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"github.com/containust/containust/modules/core/capability"
@@ -40,6 +42,14 @@ func (t *table) command(c *Command, rest arg) error {
 	return nil
 }
 
+// canLeaveGroups is false in a user namespace whose root is its only id: the
+// kernel then keeps everybody in the groups of who made it, which are nobody's
+// inside.
+var canLeaveGroups = sync.OnceValue(func() bool {
+	text, err := os.ReadFile("/proc/self/setgroups")
+	return err != nil || strings.TrimSpace(string(text)) != "deny"
+})
+
 // credentials leaves the process with the capabilities, user and groups of c,
 // for good.
 func (t *table) credentials(c *Command) error {
@@ -63,7 +73,12 @@ func (t *table) credentials(c *Command) error {
 	if len(c.Groups) > 0 {
 		groups = t.bytes(string(unsafe.Slice((*byte)(unsafe.Pointer(&c.Groups[0])), 4*len(c.Groups))))
 	}
-	t.call("set groups", unix.SYS_SETGROUPS, number(len(c.Groups)), groups)
+	switch {
+	case canLeaveGroups():
+		t.call("set groups", unix.SYS_SETGROUPS, number(len(c.Groups)), groups)
+	case len(c.Groups) > 0:
+		return errors.New("sandbox: set groups: a user without subordinate ids has none to give")
+	}
 	t.call(capabilities, unix.SYS_PRCTL, number(unix.PR_SET_KEEPCAPS), number(1))
 	t.call("set the group", unix.SYS_SETRESGID, number(c.GID), number(c.GID), number(c.GID))
 	t.call("set the user", unix.SYS_SETRESUID, number(c.UID), number(c.UID), number(c.UID))
@@ -138,6 +153,11 @@ func (t *table) signals() {
 			t.call(name, unix.SYS_RT_SIGACTION, number(sig), action, number(0), number(8))
 		}
 	}
+	t.unblockSignals()
+}
+
+func (t *table) unblockSignals() {
+	const name = "reset signals"
 	none := t.bytes(strings.Repeat("\x00", 8))
 	t.call(name, unix.SYS_RT_SIGPROCMASK, number(unix.SIG_SETMASK), none, number(0), number(8))
 }

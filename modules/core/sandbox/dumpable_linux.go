@@ -15,10 +15,22 @@ var hidden struct {
 	before   int // PR_GET_DUMPABLE when the first of them began
 }
 
+// visible is held for writing while a child must be readable, and for reading
+// while one must not be: never both.
+var visible sync.RWMutex
+
+// reveal keeps the process as it is, dumpable or not, until undo is called: no
+// launch begins meanwhile, and none goes on.
+func reveal() (undo func(), err error) {
+	visible.Lock()
+	return visible.Unlock, nil
+}
+
 // hide makes the process not dumpable until undo is called. A child shares its
 // memory, and the one of an exec is visible in the container's pid namespace:
 // without this, a process there could reach that memory through /proc/PID/mem.
 func hide() (undo func(), err error) {
+	visible.RLock()
 	hidden.Lock()
 	defer hidden.Unlock()
 	if hidden.launches == 0 {
@@ -27,6 +39,7 @@ func hide() (undo func(), err error) {
 			err = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 		}
 		if err != nil {
+			visible.RUnlock()
 			return nil, fmt.Errorf("sandbox: make the process unreadable: %w", err)
 		}
 		hidden.before = before
@@ -36,6 +49,7 @@ func hide() (undo func(), err error) {
 }
 
 func show() {
+	defer visible.RUnlock()
 	hidden.Lock()
 	defer hidden.Unlock()
 	hidden.launches--

@@ -36,7 +36,10 @@
 // program never meets one whose launch failed.
 //
 // Needs Linux 5.14 on amd64 or arm64, CAP_SYS_ADMIN and the capabilities that
-// the specification implies; for a user namespace, those of root. Elsewhere errors match [errors.ErrUnsupported].
+// the specification implies; for a user namespace, those of root. An ordinary user
+// has them in a user namespace, where package rootless brings a program; [Prepare]
+// and [Enter] alone work outside of one. There /dev gets the host's own nodes, each
+// mounted for itself. Elsewhere errors match [errors.ErrUnsupported].
 // All functions and methods are safe for concurrent use.
 package sandbox
 

@@ -23,6 +23,11 @@ func Prepare(context.Context, idmap.IDs, PrepareOptions) (*Namespaces, error) {
 	return nil, unsupported("prepare namespaces")
 }
 
+// Enter needs Linux.
+func Enter(context.Context, *os.File, []string, []string) (*Process, error) {
+	return nil, unsupported("enter a user namespace")
+}
+
 // Exec needs Linux.
 func Exec(context.Context, *Process, ExecSpec, Options) (*Process, error) {
 	return nil, unsupported("exec")

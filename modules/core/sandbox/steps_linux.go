@@ -2,8 +2,10 @@ package sandbox
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"unsafe"
@@ -247,8 +249,28 @@ func (t *table) mounts(root arg, spec *Spec) (dev *os.File, mounted places, err 
 		target := t.resolve(name, root, m.Target, unix.O_PATH)
 		t.attach(name, source, result(target), "")
 		mounted = append(mounted, place{path.Clean(m.Target), source})
+		if m.Type == rootfs.TypeDev && m.Source == nil {
+			if err := t.devices(dev, m.Flags); err != nil {
+				return nil, nil, err
+			}
+		}
 	}
 	return dev, mounted, nil
+}
+
+// devices mounts the host's nodes over the files in dev that stand for them,
+// where none could be made.
+func (t *table) devices(dev *os.File, flags rootfs.Flags) error {
+	nodes, err := rootfs.Devices(flags)
+	if err != nil {
+		return fmt.Errorf("sandbox: mount devices: %w", err)
+	}
+	for _, node := range slices.Sorted(maps.Keys(nodes)) {
+		name := "mount /dev/" + node
+		place := t.open(name, t.file(dev), node, unix.O_PATH, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_SYMLINKS)
+		t.attach(name, t.file(t.own(nodes[node])), result(place), "")
+	}
+	return nil
 }
 
 // newFileSystem returns a detached mount of a new file system.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +14,8 @@ import (
 )
 
 // Prepare makes a user namespace with the maps of ids, which need the caller's
-// CAP_SETUID and CAP_SETGID over the host's ids. A short-lived child that runs
+// CAP_SETUID and CAP_SETGID over the host's ids; an ordinary user can have those
+// of idmap.Caller. A short-lived child that runs
 // no program makes it; ending ctx kills that.
 //
 // A kernel that makes no user namespaces, or no more of them, gives a
@@ -36,11 +38,17 @@ func Prepare(ctx context.Context, ids idmap.IDs, opts PrepareOptions) (*Namespac
 	t.call("tell the caller", unix.SYS_CLOSE_RANGE, number(0), number(^uint32(0)))
 	t.call("wait for the end", unix.SYS_PPOLL, number(0), number(0), number(0), number(0))
 
-	show, err := hide()
+	// Only its owner may write the maps of a process, and a process that is not
+	// dumpable belongs to root.
+	protect := hide
+	if os.Geteuid() != 0 {
+		protect = reveal
+	}
+	undo, err := protect()
 	if err != nil {
 		return nil, err
 	}
-	defer show()
+	defer undo()
 	c, err := t.start(nil)
 	if err != nil {
 		return nil, err

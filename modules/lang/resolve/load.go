@@ -25,12 +25,12 @@ const (
 // What is reported, and what is worked on, before a file is given up: a file
 // that is made to be slow shall not be.
 const (
-	maxFound  = 10_000    // diagnostics
-	maxNear   = 500_000   // comparisons for suggestions
-	maxWork   = 800_000 // values to evaluate
-	maxTexts  = 64 << 20  // bytes of text to put together
-	maxDeploy = 50_000    // components
-	maxDepth  = 10_000    // references that lead to references; each takes stack
+	maxFound  = 10_000   // diagnostics
+	maxNear   = 500_000  // comparisons for suggestions
+	maxWork   = 800_000  // values to evaluate
+	maxTexts  = 64 << 20 // bytes of text to put together
+	maxDeploy = 50_000   // components
+	maxDepth  = 10_000   // references that lead to references; each takes stack
 )
 
 // resolver is one call of Load.

@@ -41,7 +41,8 @@ type Backend struct {
 	log     *slog.Logger
 	boot    string
 	net     projectNetwork
-	ids     idmap.Project
+	ids     hostIDs
+	proxies proxies // of exposed ports, in a user namespace
 	filters filters
 
 	// life ends with Close: whoever watches a process then lets go of it.
@@ -97,8 +98,10 @@ func Open(ctx context.Context, opts Options) (*Backend, error) {
 	}
 	b := &Backend{
 		opts: opts, log: opts.Logger, boot: strings.TrimSpace(string(boot)),
-		ids:        idmap.Project{Name: opts.Project, Holder: opts.RunDir},
 		containers: map[string]*instance{},
+	}
+	if b.ids, err = newHostIDs(idmap.Project{Name: opts.Project, Holder: opts.RunDir}); err != nil {
+		return nil, err
 	}
 	b.life, b.letGo = context.WithCancel(context.Background())
 	for _, dir := range []string{b.containersDir(), opts.StateDir + "/logs", opts.StateDir + "/volumes"} {
@@ -110,11 +113,23 @@ func Open(ctx context.Context, opts Options) (*Backend, error) {
 		spec: network.RouterSpec{Project: opts.Project, Pin: filepath.Join(opts.RunDir, "router")},
 		file: filepath.Join(opts.StateDir, "network.json"),
 	}
+	if idmap.Confined() {
+		b.proxies.dial = b.dial
+		b.net.proxies = &b.proxies
+		b.net.spec.Isolated = true
+		b.net.spec.Registry = filepath.Join(filepath.Dir(opts.RunDir), "networks.json")
+	}
 	if err := b.net.open(ctx); err != nil {
 		return nil, err
 	}
 	if err := b.adopt(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
+	}
+	if b.net.proxies != nil {
+		// Containers that go on without a network are better than none.
+		if err := b.reconnect(ctx); err != nil {
+			b.log.Error("connect containers again", "error", err)
+		}
 	}
 	return b, nil
 }
@@ -179,7 +194,7 @@ func (b *Backend) adoptIDs(ctx context.Context, rec record) error {
 
 func (b *Backend) adoptProcess(name string, c *instance) error {
 	group, err := b.openCgroup(name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !mayLackCgroup(err) {
 		return err
 	}
 	process, err := sandbox.Open(c.record.PID, c.record.StartTime)
@@ -266,6 +281,7 @@ func (b *Backend) List(context.Context) ([]container.Info, error) {
 		switch {
 		case c.run != nil:
 			info.Status, info.PID = container.StatusRunning, c.record.PID
+			info.NoCgroup = c.run.cgroup == nil
 		case c.record.Exit != nil:
 			info.Status = container.StatusExited
 		}
@@ -311,6 +327,7 @@ func (b *Backend) Available(ctx context.Context) error {
 
 // Release removes the project's network, cgroup, ids and records. Nothing may run.
 func (b *Backend) Release(ctx context.Context) error {
+	b.proxies.close()
 	if err := b.net.remove(ctx); err != nil {
 		return err
 	}
@@ -329,6 +346,7 @@ func (b *Backend) Close() error {
 		}
 	}
 	b.tasks.Wait()
+	b.proxies.close()
 	err := b.net.close()
 	for _, r := range b.runs() {
 		err = errors.Join(err, r.close())

@@ -52,7 +52,7 @@ func (b *Backend) Create(ctx context.Context, cfg container.Config) (_ container
 	if c.record.FirstID, err = b.reserveIDs(ctx, cfg); err != nil {
 		return "", err
 	}
-	if err := b.makeLayer(ctx, cfg, idmap.Contiguous(c.record.FirstID)); err != nil {
+	if err := b.makeLayer(ctx, cfg, b.ids.from(c.record.FirstID)); err != nil {
 		return "", err
 	}
 	for _, stream := range streams {

@@ -27,7 +27,21 @@
 // for as long as that exists. Where they were given to somebody else meanwhile,
 // the layer's files are not changed and the start fails with an error.
 //
-// Needs Linux 5.19 and root. Elsewhere Open's error matches
+// # Ordinary users
+//
+// In a user namespace, where package rootless brings an ordinary user's program,
+// all of this works but for what only the machine's root can have. All containers
+// share the ids that exist there: the user is their root, and without subordinate
+// ids nobody else exists. They still have user namespaces of their own, so that
+// none has power over another. Owners are not mapped: layers are unpacked with
+// their owners, a new named volume belongs to the user of the container that it is
+// made for, and a host path shows the caller as root. Devices are the host's own,
+// mounted one by one. The project's network has no way out; an exposed tcp port is
+// served by this process, and pauses while it is started again. Without a cgroup
+// that the user may write, a container shares the caller's and ends with its first
+// process.
+//
+// Needs Linux 5.19, and root or such a namespace. Elsewhere Open's error matches
 // errors.ErrUnsupported. A Backend is safe for concurrent use; a project has one
 // at a time.
 package native

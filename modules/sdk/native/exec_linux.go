@@ -28,7 +28,7 @@ func (b *Backend) Exec(ctx context.Context, id container.ID, opts container.Exec
 		return result, err
 	}
 	b.mu.Lock()
-	l := &launch{backend: b, cfg: c.record.Config, ids: idmap.Contiguous(c.record.FirstID), user: c.record.User}
+	l := &launch{backend: b, cfg: c.record.Config, ids: b.ids.from(c.record.FirstID), user: c.record.User}
 	b.mu.Unlock()
 	if opts.User != "" {
 		if l.user, err = b.lookupUser(r, opts.User); err != nil {

@@ -28,7 +28,7 @@ type layerIDs struct {
 
 // reserveIDs finds the first host id of a new container.
 func (b *Backend) reserveIDs(ctx context.Context, cfg container.Config) (uint32, error) {
-	if cfg.ReadOnly {
+	if cfg.ReadOnly || b.ids.shared != nil {
 		return b.ids.Allocate(ctx, cfg.Name)
 	}
 	first, ok, err := b.layerFirst(cfg.Name)
@@ -112,7 +112,7 @@ func (l *launch) prepareUser(ctx context.Context, c *instance) error {
 	if err != nil {
 		return err
 	}
-	l.ids = idmap.Contiguous(first)
+	l.ids = l.backend.ids.from(first)
 	l.ns, err = sandbox.Prepare(ctx, l.ids, sandbox.PrepareOptions{Network: l.cfg.Network.Mode != container.NetworkHost})
 	if err != nil {
 		return err
@@ -135,7 +135,7 @@ func (b *Backend) ensureIDs(ctx context.Context, c *instance) (uint32, error) {
 	if first, err = b.reserveIDs(ctx, cfg); err != nil {
 		return 0, err
 	}
-	if err := b.makeLayer(ctx, cfg, idmap.Contiguous(first)); err != nil {
+	if err := b.makeLayer(ctx, cfg, b.ids.from(first)); err != nil {
 		return 0, err
 	}
 	b.mu.Lock()

@@ -27,7 +27,7 @@ func (l *launch) openMount(ctx context.Context, m container.Mount, all []contain
 			return nil, err
 		}
 	case container.MountVolume:
-		dir, err := l.backend.volume(m, layerPaths(l.cfg))
+		dir, err := l.backend.volume(m, layerPaths(l.cfg), l.user)
 		if err != nil {
 			return nil, err
 		}
@@ -79,7 +79,14 @@ func ownerOf(f *os.File) (owner, error) {
 // container user's own, and what the user writes there becomes that owner's.
 // Nobody else appears: a container's root could otherwise leave files that are
 // set-uid for the host's root.
+//
+// Where all containers share their ids nothing is mapped: a disk's file system
+// cannot be in a user namespace. Files show their owners, the calling user as
+// root, and nobody of the host has more power over a file than on the host.
 func (l *launch) mapOwner(ctx context.Context, f *os.File, m container.Mount) error {
+	if l.backend.ids.shared != nil {
+		return nil
+	}
 	on, err := ownerOf(f)
 	if err != nil {
 		return err

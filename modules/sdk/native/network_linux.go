@@ -25,7 +25,8 @@ type projectNetwork struct {
 	mu        sync.Mutex // may be held when Backend.mu is taken, never the other way
 	router    *network.Router
 	addresses map[string]network.Addresses
-	stale     bool // the rules are not those of the containers
+	proxies   *proxies // what leads exposed ports to an isolated router; else nil
+	stale     bool     // the rules are not those of the containers
 }
 
 // saved is the content of the file.
@@ -142,6 +143,9 @@ func (n *projectNetwork) enforce(ctx context.Context, all func() []container.Con
 			}
 		}
 		for _, e := range cfg.Network.Expose {
+			if n.proxies != nil && e.Protocol != "tcp" {
+				return errUDP(e)
+			}
 			address, err := netip.ParseAddr(e.Address)
 			if err != nil {
 				return err
@@ -153,6 +157,11 @@ func (n *projectNetwork) enforce(ctx context.Context, all func() []container.Con
 	}
 	if err := n.router.SetRules(ctx, rules); err != nil {
 		return err
+	}
+	if n.proxies != nil {
+		if err := n.proxies.set(ctx, rules.Expose, n.addresses); err != nil {
+			return err
+		}
 	}
 	n.stale = false
 	return nil

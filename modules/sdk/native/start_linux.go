@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containust/containust/modules/core/capability"
-	"github.com/containust/containust/modules/core/cgroup"
 	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/network"
@@ -65,7 +64,7 @@ func (b *Backend) Start(ctx context.Context, id container.ID) (pid int, err erro
 	if err := l.prepareRoot(ctx); err != nil {
 		return 0, err
 	}
-	if r.cgroup, err = cgroup.Create(ctx, cgroup.Spec{Path: b.cgroupPath(name)}, cgroup.Options{}); err != nil {
+	if r.cgroup, err = b.createCgroup(ctx, name); err != nil {
 		return 0, err
 	}
 	if err := l.attachNetwork(ctx); err != nil {
@@ -83,12 +82,16 @@ func (b *Backend) Start(ctx context.Context, id container.ID) (pid int, err erro
 	if r.logs, err = b.startPumps(name); err != nil {
 		return 0, err
 	}
-	if r.process, err = l.run(ctx, r.cgroup.File()); err != nil {
+	var group *os.File
+	if r.cgroup != nil {
+		group = r.cgroup.File()
+	}
+	if r.process, err = l.run(ctx, group); err != nil {
 		return 0, commandError(err)
 	}
 	startTime, err := r.process.StartTime()
 	if err != nil {
-		return 0, errors.Join(err, r.cgroup.Kill())
+		return 0, errors.Join(err, b.kill(r))
 	}
 
 	b.mu.Lock()
@@ -98,7 +101,7 @@ func (b *Backend) Start(ctx context.Context, id container.ID) (pid int, err erro
 	c.record.Started, c.record.Finished, c.record.Exit = time.Now(), time.Time{}, nil
 	if err := b.save(c); err != nil {
 		// A process that no later backend can find must not run.
-		return 0, errors.Join(err, r.cgroup.Kill())
+		return 0, errors.Join(err, b.kill(r))
 	}
 	c.run = r
 	b.tasks.Go(func() { b.watch(name, c, r) })
@@ -149,7 +152,10 @@ func (l *launch) owns(c io.Closer) { l.opened = append(l.opened, c) }
 // prepareRoot makes the root file system and what is mounted over it.
 func (l *launch) prepareRoot(ctx context.Context) error {
 	b, name := l.backend, l.cfg.Name
-	spec := overlay.Spec{User: l.ns.User}
+	var spec overlay.Spec
+	if b.ids.shared == nil {
+		spec.User = l.ns.User
+	}
 	for _, path := range layerPaths(l.cfg) {
 		spec.Lower = append(spec.Lower, overlay.Layer{Path: path})
 	}
@@ -168,7 +174,8 @@ func (l *launch) prepareRoot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.user = userRecord{UID: user.UID, GID: user.GID, Groups: user.Groups, Home: user.Home}
+	l.user = userRecord{UID: user.UID, GID: user.GID, Groups: presentGroups(l.ids, user), Home: user.Home}
+	user.Groups = l.user.Groups
 	if err := checkUser(l.ids, user); err != nil {
 		return err
 	}
@@ -232,7 +239,7 @@ func (l *launch) run(ctx context.Context, group *os.File) (*sandbox.Process, err
 	}
 	command.Stdout, command.Stderr = l.streams[0], l.streams[1]
 	spec := sandbox.Spec{
-		Command: command, Root: l.root, ReadOnlyRoot: l.cfg.ReadOnly, Plan: rootfs.Default(),
+		Command: command, Root: l.root, ReadOnlyRoot: l.cfg.ReadOnly, Plan: plan(l.ids),
 		Hostname: hostname(l.cfg), HostNetwork: l.cfg.Network.Mode == container.NetworkHost, Cgroup: group,
 	}
 	spec.User = l.ns.User

@@ -78,6 +78,9 @@ func (b *Backend) cleanUp(ctx context.Context, name string, r *run) error {
 			err = r.cgroup.Remove(ctx)
 		}
 	}
+	if r.cgroup == nil && r.process != nil {
+		err = b.kill(r)
+	}
 	return errors.Join(err, b.net.detach(ctx, name))
 }
 
@@ -97,7 +100,7 @@ func (b *Backend) removeProjectCgroup(ctx context.Context) error {
 	own := path.Dir(b.cgroupPath("x"))
 	for _, dir := range []string{own, path.Dir(own)} {
 		g, err := cgroup.Open(cgroup.Spec{Path: dir}, cgroup.Options{})
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || err != nil && mayLackCgroup(err) {
 			continue
 		}
 		if err != nil {
@@ -105,7 +108,7 @@ func (b *Backend) removeProjectCgroup(ctx context.Context) error {
 		}
 		if dir == own {
 			err = g.Remove(ctx)
-		} else if err = unix.Rmdir(g.Path()); errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.ENOENT) {
+		} else if err = unix.Rmdir(g.Path()); errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.ENOENT) || err != nil && mayLackCgroup(err) {
 			err = nil
 		}
 		if err := errors.Join(err, g.Close()); err != nil {

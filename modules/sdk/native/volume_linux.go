@@ -18,8 +18,9 @@ import (
 )
 
 // volume returns the folder of a named volume. A new one takes owner, mode and
-// content from the image's folder at that place.
-func (b *Backend) volume(m container.Mount, layers []string) (string, error) {
+// content from the image's folder at that place. Where ids are shared its owner
+// is the user of the container that it is made for.
+func (b *Backend) volume(m container.Mount, layers []string, user userRecord) (string, error) {
 	dir := filepath.Join(b.opts.StateDir, "volumes", m.Source)
 	b.volumes.Lock() // containers that share a new one start side by side
 	defer b.volumes.Unlock()
@@ -32,7 +33,11 @@ func (b *Backend) volume(m container.Mount, layers []string) (string, error) {
 	}
 	inside, err := copyImageFolder(layers, m.Target, tmp)
 	if err == nil {
-		err = giveVolume(tmp, inside)
+		on := owner{volumeIDs + inside.uid, volumeIDs + inside.gid}
+		if b.ids.shared != nil {
+			on = owner{user.UID, user.GID}
+		}
+		err = giveVolume(tmp, on)
 	}
 	if err == nil {
 		err = os.Rename(tmp, dir)
@@ -46,18 +51,19 @@ func (b *Backend) volume(m container.Mount, layers []string) (string, error) {
 // volumeIDs is the first of the ids that files of volumes have on disk: those
 // that systemd calls foreign, of files at rest. No process of the host runs with
 // one, so a set-uid file that a container leaves in a volume is of no use to
-// anybody outside.
+// anybody outside. Who has the folder inside the image stays to be seen in the
+// number.
 const volumeIDs = 0x7ffe0000
 
 // giveVolume gives a new volume, with all that is in it, to one owner: the only
 // one that appears in the containers that mount it. Who has the folder inside
 // the image stays to be seen in the number.
-func giveVolume(dir string, inside owner) error {
+func giveVolume(dir string, on owner) error {
 	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		return os.Lchown(path, int(volumeIDs+inside.uid), int(volumeIDs+inside.gid))
+		return os.Lchown(path, int(on.uid), int(on.gid))
 	})
 }
 

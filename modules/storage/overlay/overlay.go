@@ -11,7 +11,8 @@
 // Closing the descriptor of a mount that was not attached unmounts it.
 //
 // Linux 6.8; before, down to 5.11, some 16 layers. Mapped owners need 5.19 and
-// file systems that can do it, see idmap.Mount. Needs CAP_SYS_ADMIN.
+// file systems that can do it, see idmap.Mount. Needs CAP_SYS_ADMIN, in
+// a user namespace is enough, whose notes then are in user.* attributes.
 // Elsewhere errors.ErrUnsupported. Safe for concurrent use.
 package overlay
 

@@ -143,6 +143,13 @@ func mount(spec Spec, way way, attached bool) (_ *os.File, err error) {
 			return nil, err
 		}
 	}
+	if idmap.Confined() {
+		// Without power over the machine its notes go where a user may write
+		// (Linux 5.11).
+		if err := c.setFlag("userxattr"); err != nil {
+			return nil, err
+		}
+	}
 	if err := way.add(c, lower, upper, work); err != nil {
 		return nil, err
 	}
@@ -234,6 +241,10 @@ func procPath(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.
 
 func (c *config) setString(option, value string, about *os.File) error {
 	return c.fail("fsconfig", option, about, unix.FsconfigSetString(c.fd, option, value))
+}
+
+func (c *config) setFlag(option string) error {
+	return c.fail("fsconfig", option, nil, unix.FsconfigSetFlag(c.fd, option))
 }
 
 func (c *config) setFile(option string, f *os.File) error {

@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/containust/containust/modules/core/idmap"
+
 	"github.com/containust/containust/modules/storage/source"
 )
 
@@ -24,7 +26,7 @@ import (
 func Unpack(ctx context.Context, dir *os.File, from Entries, opts Options) (Result, error) {
 	u := &unpacker{
 		root: root{dir: dir},
-		priv: os.Geteuid() == 0,
+		priv: os.Geteuid() == 0 && !alone(),
 		dirs: make(map[string]folder),
 		buf:  make([]byte, 256<<10),
 	}
@@ -51,9 +53,16 @@ func Unpack(ctx context.Context, dir *os.File, from Entries, opts Options) (Resu
 	return u.result, u.finishDirs()
 }
 
+// alone tells whether root is the only user that exists in this process's user
+// namespace.
+func alone() bool {
+	ids, err := idmap.Own()
+	return err == nil && ids.UIDs.Last() == 0
+}
+
 type unpacker struct {
 	root   root
-	priv   bool // owners and devices can be made
+	priv   bool // owners can be given
 	result Result
 	buf    []byte
 
@@ -141,7 +150,7 @@ func (u *unpacker) create(name string, hdr *tar.Header, content io.Reader) error
 	if hdr.Typeflag == tar.TypeDir {
 		return u.makeDir(parent, base, name, hdr)
 	}
-	if (hdr.Typeflag == tar.TypeChar || hdr.Typeflag == tar.TypeBlock) && !u.priv {
+	if (hdr.Typeflag == tar.TypeChar || hdr.Typeflag == tar.TypeBlock) && (!u.priv || idmap.Confined()) {
 		u.result.Skipped = append(u.result.Skipped, hdr.Name)
 		return nil
 	}
@@ -444,7 +453,7 @@ func gone(err error) bool {
 func (u *unpacker) fdMeta(fd int, hdr *tar.Header) error {
 	if u.priv {
 		if err := unix.Fchown(fd, hdr.Uid, hdr.Gid); err != nil {
-			return fmt.Errorf("change owner to %d:%d: %w", hdr.Uid, hdr.Gid, err)
+			return ownerError(hdr, err)
 		}
 	}
 	if err := unix.Fchmod(fd, uint32(hdr.Mode&0o7777)); err != nil {
@@ -465,11 +474,20 @@ func (u *unpacker) fdMeta(fd int, hdr *tar.Header) error {
 	return setTimes(fd, "", hdr, unix.AT_EMPTY_PATH)
 }
 
+// ownerError says what is behind the kernel's "invalid argument".
+func ownerError(hdr *tar.Header, err error) error {
+	err = fmt.Errorf("change owner to %d:%d: %w", hdr.Uid, hdr.Gid, err)
+	if errors.Is(err, unix.EINVAL) {
+		err = fmt.Errorf("%w: this user has no such id: give it more in /etc/subuid and /etc/subgid, or import as root", err)
+	}
+	return err
+}
+
 // nodeMeta does the same for what cannot be opened without consequences.
 func (u *unpacker) nodeMeta(parent int, base string, hdr *tar.Header, mode bool) error {
 	if u.priv {
 		if err := unix.Fchownat(parent, base, hdr.Uid, hdr.Gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return fmt.Errorf("change owner to %d:%d: %w", hdr.Uid, hdr.Gid, err)
+			return ownerError(hdr, err)
 		}
 	}
 	if mode { // it was just made and is no link: fchmodat does not follow anything

@@ -1,7 +1,8 @@
 // Command ctst runs containers from one declarative file. See ctst --help, and
 // package command for what each command does.
 //
-// It builds everywhere; deploying needs Linux 5.19 and root.
+// It builds everywhere; deploying needs Linux 5.19, and root for what an ordinary
+// user cannot have: ctst doctor says what that is.
 package main
 
 import (

@@ -7,7 +7,8 @@
 //	}))
 //
 // Standard output is data, standard error is talk. It is portable; what needs
-// Linux and root says so when it is asked for.
+// Linux says so when it is asked for. Commands that work with containers, an
+// ordinary user's program runs once more in a namespace where that user is root.
 package command
 
 import (
@@ -76,8 +77,11 @@ the folder, else that of the nearest parent that has a .containust folder.`,
 		SilenceUsage:     true,
 		TraverseChildren: true,
 		Args:             unknownCommand,
-		PersistentPreRun: func(*cobra.Command, []string) { a.understood = true },
-		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			a.understood = true
+			return a.asRoot(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(flagError)
 	root.CompletionOptions.DisableDefaultCmd = true

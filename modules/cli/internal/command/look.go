@@ -66,6 +66,15 @@ func (a *app) ps(ctx context.Context, all, asJSON, quiet bool) error {
 	if err := render.Components(a.Stdout, shown, time.Now(), a.style(a.Stdout)); err != nil {
 		return err
 	}
+	var alone []string
+	for _, c := range shown {
+		if c.NoCgroup {
+			alone = append(alone, string(c.ID))
+		}
+	}
+	if len(alone) > 0 {
+		a.talk().Line("No cgroup of its own: %s (see ctst doctor)", strings.Join(alone, ", "))
+	}
 	if hidden := len(list) - len(shown); hidden > 0 {
 		a.talk().Line("%s not running: %s ps -a", render.Count(hidden, "component"), a.self())
 	}
