@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 func main() {
@@ -69,6 +70,8 @@ func run(args []string) error {
 		return err
 	case "write": // FILE WORD…
 		return os.WriteFile(args[0], []byte(strings.Join(args[1:], " ")+"\n"), 0o644)
+	case "inject": // WORDS: tries to put them into the input of each terminal that it has
+		say("injected:", inject(args[0]))
 	case "get": // URL
 		return get(args[0])
 	case "evil": // writes what must not reach a terminal, or a log file, changed
@@ -77,6 +80,20 @@ func run(args []string) error {
 		return fmt.Errorf("%s?", what)
 	}
 	return nil
+}
+
+// inject returns how many keys it could type.
+func inject(keys string) int {
+	typed := 0
+	for fd := range 3 {
+		for i := range []byte(keys) {
+			key := keys[i]
+			if _, _, errno := syscall.RawSyscall(syscall.SYS_IOCTL, uintptr(fd), syscall.TIOCSTI, uintptr(unsafe.Pointer(&key))); errno == 0 {
+				typed++
+			}
+		}
+	}
+	return typed
 }
 
 func say(words ...any) { fmt.Fprintln(os.Stdout, words...) }
