@@ -396,7 +396,7 @@ func attributes(t *testing.T, pid int) map[string]string {
 	names, err := filepath.Glob(dir + "ns/*")
 	require.NoError(t, err)
 	for _, name := range names {
-		all[filepath.Base(name)], err = os.Readlink(name)
+		all["ns/"+filepath.Base(name)], err = os.Readlink(name)
 		require.NoError(t, err)
 	}
 	require.Len(t, all, 10, "namespaces")
