@@ -61,6 +61,8 @@ func sum(t *testing.T, name string) string {
 func TestSwappedVolume(t *testing.T) {
 	out := canary(t)
 	p := newProject(t, "")
+	p.write(t, "root/data/inner/file", "") // what a new volume holds
+	p.link(t, out, "root/data/link")
 	b, err := native.Open(t.Context(), native.Options{
 		Project: "swapped-" + filepath.Base(out), StateDir: p.path("state"), RunDir: p.path("run"),
 	})
@@ -80,10 +82,6 @@ func TestSwappedVolume(t *testing.T) {
 	}
 	create("c", []container.Mount{{Kind: container.MountTmpfs, Target: "/data/inner"}}, "/probe", "write", "/data/inner/new", "word")
 	create("swapper", nil, "/probe", "swap", "/data/inner", "/data/link")
-	volume := p.path("state/volumes/data")
-	require.NoError(t, os.Mkdir(volume, 0o755))
-	require.NoError(t, os.Mkdir(filepath.Join(volume, "inner"), 0o755))
-	require.NoError(t, os.Symlink(out, filepath.Join(volume, "link")))
 	_, err = b.Start(t.Context(), "swapper")
 	require.NoError(t, err)
 
