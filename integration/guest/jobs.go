@@ -16,7 +16,8 @@ var required = []string{"root", "cgroup", "cpuset", "cpu", "io", "memory", "huge
 func jobs(suites []suite, o options) []job.Job {
 	var list []job.Job
 	for _, s := range suites {
-		args := []string{"-test.timeout=" + o.each.String()}
+		// Short: translated instructions are some ten times slower.
+		args := []string{"-test.short", "-test.timeout=" + o.each.String()}
 		pattern := s.run
 		if o.run != "" {
 			pattern = o.run

@@ -17,15 +17,6 @@ import (
 	"github.com/containust/containust/integration/guest/job"
 )
 
-// event is a line of `go test -json`; see `go doc test2json`.
-type event struct {
-	Action  string
-	Package string
-	Test    string
-	Elapsed float64 // seconds
-	Output  string
-}
-
 // results collects what the guest says about its tests.
 type results struct {
 	w       io.Writer
@@ -47,6 +38,7 @@ type outcome struct {
 	output  map[string]*strings.Builder // by test; "" is the package's own
 	running map[string]bool
 	ran     int
+	failed  bool // one of its tests
 	ended   bool
 }
 
@@ -68,7 +60,7 @@ func (r *results) read(events io.Reader) error {
 	lines := bufio.NewScanner(events)
 	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
-		var e event
+		var e job.Event
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			return fmt.Errorf("results of the guest: %q: %w", lines.Text(), err)
 		}
@@ -88,7 +80,7 @@ func (r *results) read(events io.Reader) error {
 	return nil
 }
 
-func (r *results) take(e event, s *outcome) {
+func (r *results) take(e job.Event, s *outcome) {
 	switch e.Action {
 	case "run":
 		s.running[e.Test] = true
@@ -96,21 +88,25 @@ func (r *results) take(e event, s *outcome) {
 	case "output":
 		r.output(e, s)
 	case "pass", "fail", "skip":
+		if e.Test == "" {
+			return // that of the package, which comes with job.End
+		}
 		delete(s.running, e.Test)
-		switch {
-		case e.Test == "":
-			s.ended = true
-			r.packageEnded(e, s)
-		case e.Action == "fail":
+		switch e.Action {
+		case "fail":
+			s.failed = true
 			r.tell(s, e.Test)
-		case e.Action == "skip":
+		case "skip":
 			r.skip(e, s)
 		}
 		delete(s.output, e.Test)
+	case job.End:
+		s.ended = true
+		r.end(e, s)
 	}
 }
 
-func (r *results) output(e event, s *outcome) {
+func (r *results) output(e job.Event, s *outcome) {
 	if r.verbose {
 		fmt.Fprint(r.w, e.Output)
 		return
@@ -132,29 +128,29 @@ func (r *results) tell(s *outcome, test string) {
 	}
 }
 
-func (r *results) packageEnded(e event, s *outcome) {
-	word := "ok  "
+// end tells the result of a package.
+func (r *results) end(e job.Event, s *outcome) {
+	word, note := "ok  ", ""
 	switch {
-	case e.Action == "fail":
+	case e.Output != "" || s.failed:
 		word = "FAIL"
-		// What a test that took the program with it wrote is not told with it.
+		// What a test wrote that took the program with it, and what belongs to
+		// none.
 		for _, name := range slices.Sorted(maps.Keys(s.output)) {
-			if name == "" || s.running[name] {
-				r.tell(s, name)
-			}
+			r.tell(s, name)
 		}
-		r.failed = append(r.failed, e.Package)
-	case s.ran == 0 && !r.partial:
-		word = "FAIL"
-		fmt.Fprintln(r.w, "no tests ran")
-		r.failed = append(r.failed, e.Package)
+	case s.ran == 0 && r.partial:
+		note = "\t[no tests to run]"
 	case s.ran == 0:
-		return
+		word, note = "FAIL", "\t[no tests ran]"
 	}
-	fmt.Fprintf(r.w, "%s\t%s\t%.3fs\n", word, e.Package, e.Elapsed)
+	if word == "FAIL" {
+		r.failed = append(r.failed, e.Package)
+	}
+	fmt.Fprintf(r.w, "%s\t%s\t%.3fs%s\n", word, e.Package, e.Elapsed, note)
 }
 
-func (r *results) skip(e event, s *outcome) {
+func (r *results) skip(e job.Event, s *outcome) {
 	if !maySkip(e.Package, e.Test) {
 		r.tell(s, e.Test)
 		r.skipped = append(r.skipped, e.Package+" "+e.Test)

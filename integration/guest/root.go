@@ -24,7 +24,8 @@ var modules = []string{
 	"overlay", "fuse", "loop", "erofs", "squashfs",
 	"veth", "bridge", "dummy", "tun",
 	"nf_tables", "nft_chain_nat", "nft_nat", "nft_masq", "nft_redir", "nft_ct", "nft_limit", "nft_log",
-	"nft_reject_inet", "nft_fib_inet", "nf_conntrack", "nf_conntrack_netlink",
+	"nft_reject_ipv4", "nft_reject_ipv6", "nft_reject_inet", "nft_fib_ipv4", "nft_fib_ipv6", "nft_fib_inet",
+	"nf_conntrack", "nf_conntrack_netlink",
 }
 
 // diskSize is that of the guest's disk; the file has holes.

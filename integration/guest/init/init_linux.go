@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -100,7 +101,7 @@ func jobs() error {
 	return results.Close()
 }
 
-// run runs a test program. How it ends is among the events.
+// run runs a test program and says how it ended.
 func run(j job.Job, results *os.File) error {
 	args := append([]string{"-t", "-p", j.Package, j.Program, "-test.v=test2json"}, j.Args...)
 	cmd := exec.Command(job.Test2JSON, args...)
@@ -109,9 +110,16 @@ func run(j job.Job, results *os.File) error {
 	if j.UID != 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: j.UID, Gid: j.UID}}
 	}
-	err := cmd.Run()
-	if errors.As(err, new(*exec.ExitError)) {
-		return nil
+	start := time.Now()
+	end := job.Event{Action: job.End, Package: j.Package}
+	if err := cmd.Run(); err != nil {
+		end.Output = err.Error()
 	}
+	end.Elapsed = time.Since(start).Seconds()
+	line, err := json.Marshal(end)
+	if err != nil {
+		return err
+	}
+	_, err = results.Write(append(line, '\n'))
 	return err
 }
