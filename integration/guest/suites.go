@@ -31,7 +31,7 @@ const (
 // partly are the packages of which only some tests belong into the guest: the
 // others read the repository or build programs, and need no kernel.
 var partly = map[string]string{
-	repository + "integration": "^TestScripts$",
+	repository + "integration": "^TestScripts$/^kernel$",
 }
 
 // topFolder returns the repository's folder.
