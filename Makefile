@@ -73,6 +73,12 @@ test: ## everything that must hold, with its own set-up
 	$(GO) vet work
 	$(MAKE) --no-print-directory test-race
 	$(MAKE) --no-print-directory rehearse
+	@hack/setup test-vm
+	@if command -v qemu-system-$$(uname -m) >/dev/null && command -v apt-get >/dev/null; then \
+		$(MAKE) --no-print-directory test-vm; \
+	else \
+		echo "left out: the suites of the guest (make test-vm), which need QEMU and Debian's packages"; \
+	fi
 
 .PHONY: test-race
 test-race: ## the tests of all modules, with the race detector where there is a C compiler
@@ -81,6 +87,11 @@ test-race: ## the tests of all modules, with the race detector where there is a 
 .PHONY: test-unit
 test-unit: ## the tests of all modules, fast: cached, no race detector
 	$(GO) test -timeout 10m work
+
+.PHONY: test-vm
+test-vm: ## the kernel suites in a guest with Debian's kernel and cgroup v2 (QEMU)
+	hack/setup test-vm
+	$(GO) run ./integration/guest
 
 .PHONY: bench
 bench: ## launch latency beside crun, runc and bwrap, in one run

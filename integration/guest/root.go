@@ -140,6 +140,8 @@ func makeRoot(ctx context.Context, root string) error {
 	for name, text := range map[string]string{
 		"etc/passwd":      "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
 		"etc/group":       "root:x:0:\ntty:x:5:\nuser:x:1000:\nnogroup:x:65534:\n",
+		"etc/subuid":      "user:100000:65536\n",
+		"etc/subgid":      "user:100000:65536\n",
 		"etc/hosts":       "127.0.0.1 localhost guest\n::1 localhost\n",
 		"etc/resolv.conf": "nameserver 192.0.2.53\n",
 	} {
