@@ -35,9 +35,11 @@ type results struct {
 
 // outcome is what is known about a package's tests.
 type outcome struct {
+	job     job.Job
 	output  map[string]*strings.Builder // by test; "" is the package's own
 	running map[string]bool
 	ran     int
+	skipped int
 	failed  bool // one of its tests
 	ended   bool
 }
@@ -46,7 +48,7 @@ func newResults(w io.Writer, jobs []job.Job, o options) *results {
 	r := &results{w: w, verbose: o.verbose, partial: o.run != "", suites: map[string]*outcome{}}
 	for _, j := range jobs {
 		r.order = append(r.order, j.Package)
-		r.suites[j.Package] = &outcome{output: map[string]*strings.Builder{}, running: map[string]bool{}}
+		r.suites[j.Package] = &outcome{job: j, output: map[string]*strings.Builder{}, running: map[string]bool{}}
 	}
 	return r
 }
@@ -109,7 +111,6 @@ func (r *results) take(e job.Event, s *outcome) {
 func (r *results) output(e job.Event, s *outcome) {
 	if r.verbose {
 		fmt.Fprint(r.w, e.Output)
-		return
 	}
 	b := s.output[e.Test]
 	if b == nil {
@@ -123,7 +124,7 @@ func (r *results) output(e job.Event, s *outcome) {
 
 // tell prints what a test wrote.
 func (r *results) tell(s *outcome, test string) {
-	if b := s.output[test]; b != nil {
+	if b := s.output[test]; b != nil && !r.verbose {
 		fmt.Fprint(r.w, b)
 	}
 }
@@ -139,9 +140,9 @@ func (r *results) end(e job.Event, s *outcome) {
 		for _, name := range slices.Sorted(maps.Keys(s.output)) {
 			r.tell(s, name)
 		}
-	case s.ran == 0 && r.partial:
+	case s.ran == s.skipped && r.partial:
 		note = "\t[no tests to run]"
-	case s.ran == 0:
+	case s.ran == s.skipped:
 		word, note = "FAIL", "\t[no tests ran]"
 	}
 	if word == "FAIL" {
@@ -151,7 +152,12 @@ func (r *results) end(e job.Event, s *outcome) {
 }
 
 func (r *results) skip(e job.Event, s *outcome) {
-	if !maySkip(e.Package, e.Test) {
+	s.skipped++
+	output := ""
+	if b := s.output[e.Test]; b != nil {
+		output = b.String()
+	}
+	if !maySkip(s.job, e.Test, output) {
 		r.tell(s, e.Test)
 		r.skipped = append(r.skipped, e.Package+" "+e.Test)
 	}

@@ -169,7 +169,7 @@ func installBusyBox(ctx context.Context, root string) error {
 	if needs, err := interpreter(program); err != nil || needs != "" {
 		return fmt.Errorf("%s is not a static program: install busybox-static: %w", program, err)
 	}
-	if err := copyFile(filepath.Join(root, "usr/bin/busybox"), program); err != nil {
+	if err := copyFile(filepath.Join(root, "usr/bin/busybox"), program, 0o755); err != nil {
 		return err
 	}
 	list, err := command(ctx, "", program, "--list")
@@ -200,7 +200,7 @@ func install(ctx context.Context, root, name string) error {
 	if err := os.RemoveAll(target); err != nil { // BusyBox has a smaller one
 		return err
 	}
-	if err := copyFile(target, program); err != nil {
+	if err := copyFile(target, program, 0o755); err != nil {
 		return err
 	}
 	libraries, err := command(ctx, "", "ldd", program)
@@ -208,7 +208,7 @@ func install(ctx context.Context, root, name string) error {
 		return err
 	}
 	for _, found := range librarySource.FindAllStringSubmatch(libraries, -1) {
-		if err := copyFile(filepath.Join(root, found[1]), found[1]); err != nil {
+		if err := copyFile(filepath.Join(root, found[1]), found[1], 0o755); err != nil {
 			return err
 		}
 	}
@@ -232,8 +232,8 @@ func interpreter(program string) (string, error) {
 	return "", nil
 }
 
-// copyFile copies a program, and makes the folder that it goes to.
-func copyFile(target, source string) error {
+// copyFile copies a file, and makes the folder that it goes to.
+func copyFile(target, source string, mode os.FileMode) error {
 	content, err := os.ReadFile(source)
 	if err != nil {
 		return err
@@ -241,5 +241,5 @@ func copyFile(target, source string) error {
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(target, content, 0o755)
+	return os.WriteFile(target, content, mode)
 }

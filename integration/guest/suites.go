@@ -17,7 +17,6 @@ import (
 type suite struct {
 	pkg    string // import path
 	folder string // from the top of the repository, with slashes
-	run    string // the tests to run, a regular expression; empty: all
 }
 
 // Packages whose import makes a test one for the guest, and what is built for
@@ -27,12 +26,6 @@ const (
 	kernelTest = repository + "modules/core/kerneltest"
 	ctst       = repository + "modules/cli/cmd/ctst"
 )
-
-// partly are the packages of which only some tests belong into the guest: the
-// others read the repository or build programs, and need no kernel.
-var partly = map[string]string{
-	repository + "integration": "^TestScripts$/^kernel$",
-}
 
 // topFolder returns the repository's folder.
 func topFolder(ctx context.Context) (string, error) {
@@ -79,7 +72,7 @@ func findSuites(ctx context.Context, top string, patterns []string) ([]suite, er
 		if err != nil {
 			return nil, err
 		}
-		suites = append(suites, suite{pkg: p.ImportPath, folder: filepath.ToSlash(folder), run: partly[p.ImportPath]})
+		suites = append(suites, suite{pkg: p.ImportPath, folder: filepath.ToSlash(folder)})
 	}
 	if len(suites) == 0 {
 		return nil, fmt.Errorf("no tests for the kernel in %s", strings.Join(patterns, " "))
@@ -122,11 +115,8 @@ func (s suite) build(ctx context.Context, top, root string) error {
 	if err := os.MkdirAll(target, 0o755); err != nil {
 		return err
 	}
-	testdata := filepath.Join(source, "testdata")
-	if _, err := os.Stat(testdata); err == nil {
-		if err := os.CopyFS(filepath.Join(target, "testdata"), os.DirFS(testdata)); err != nil {
-			return err
-		}
+	if err := copyTestFiles(target, source); err != nil {
+		return err
 	}
 	programs, err := s.programs(top)
 	if err != nil {
@@ -143,6 +133,27 @@ func (s suite) build(ctx context.Context, top, root string) error {
 		}
 	}
 	return os.Symlink("/tests/ctst", filepath.Join(folder, path.Base(ctst)))
+}
+
+// copyTestFiles copies what tests may read: the files beside them, and testdata.
+func copyTestFiles(target, source string) error {
+	entries, err := os.ReadDir(source)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		from, to := filepath.Join(source, entry.Name()), filepath.Join(target, entry.Name())
+		switch {
+		case entry.Name() == "testdata":
+			err = os.CopyFS(to, os.DirFS(from))
+		case entry.Type().IsRegular():
+			err = copyFile(to, from, 0o644)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Where a suite's things are in the guest.
