@@ -54,6 +54,8 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// When nobody reads what is printed, the machine still has to be ended.
+	signal.Ignore(syscall.SIGPIPE)
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "guest:", err)
 		stop()

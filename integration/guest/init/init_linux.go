@@ -6,8 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -50,10 +53,37 @@ func boot() error {
 	if err := guest.SwitchRoot("/dev/vda", "ext4"); err != nil {
 		return err
 	}
+	if err := own(); err != nil {
+		return err
+	}
 	if err := guest.MountKernel(); err != nil {
 		return err
 	}
 	return errors.Join(guest.LinkUp("lo"), unix.Sethostname([]byte("guest")))
+}
+
+// own gives the disk's files to root. They have the owner of who made the disk.
+func own() error {
+	var st unix.Stat_t
+	if err := unix.Stat(job.List, &st); err != nil || st.Uid == 0 {
+		return err
+	}
+	entries, err := os.ReadDir("/")
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if slices.Contains([]string{"proc", "sys", "dev"}, entry.Name()) {
+			continue
+		}
+		err := filepath.WalkDir("/"+entry.Name(), func(path string, _ fs.DirEntry, err error) error {
+			return errors.Join(err, os.Lchown(path, 0, 0))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reap runs the jobs in a process of their own, so that the first one can do
