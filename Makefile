@@ -83,6 +83,11 @@ test-unit: ## the tests of all modules, fast: cached, no race detector
 test-long: ## the attacks that race, many more times
 	CTST_TEST_LONG=1 CTST_TEST_REQUIRE=$(REQUIRE) $(GO) test -count=1 -timeout 60m ./integration/security
 
+.PHONY: test-vm
+test-vm: ## the kernel suites in a guest with Debian's kernel and cgroup v2 (QEMU)
+	hack/setup test-vm
+	$(GO) run ./integration/guest
+
 .PHONY: bench
 bench: ## launch latency beside crun, runc and bwrap, in one run
 	hack/setup bench

@@ -12,6 +12,7 @@ require (
 	github.com/containust/containust/modules/lang v0.1.0
 	github.com/containust/containust/modules/sdk v0.1.0
 	github.com/containust/containust/modules/storage v0.1.0
+	github.com/containust/containust/modules/vm v0.1.0
 )
 
 require (
@@ -40,6 +41,7 @@ require (
 	github.com/sirupsen/logrus v1.10.1 // indirect
 	github.com/spf13/cobra v1.10.2 // indirect
 	github.com/spf13/pflag v1.0.10 // indirect
+	github.com/ulikunitz/xz v0.5.17 // indirect
 	github.com/vishvananda/netlink v1.3.1 // indirect
 	github.com/vishvananda/netns v0.0.5 // indirect
 	github.com/xhit/go-str2duration/v2 v2.1.0 // indirect

@@ -94,10 +94,8 @@ func exe(name string) string {
 // build builds a program without cgo, with more in its environment.
 func build(t *testing.T, output, pkg string, env ...string) {
 	t.Helper()
-	cmd := exec.Command("go", "build", "-o", output, pkg)
-	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build %s: %v\n%s", pkg, err, out)
+	if err := kerneltest.Build(output, pkg, env...); err != nil {
+		t.Fatal(err)
 	}
 }
 

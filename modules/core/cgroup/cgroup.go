@@ -1,6 +1,9 @@
 // Package cgroup makes, watches, ends and removes control groups of version 2.
 //
-//	g, err := cgroup.Create(ctx, cgroup.Spec{Path: cgroup.Path("shop", "web")}, cgroup.Options{})
+//	g, err := cgroup.Create(ctx, cgroup.Spec{
+//		Path:   cgroup.Path("shop", "web"),
+//		Limits: cgroup.Limits{Memory: 256 << 20, CPUs: 0.5, PIDs: 100},
+//	}, cgroup.Options{})
 //	if err != nil {
 //		return err
 //	}
@@ -10,8 +13,8 @@
 //
 // The v2 hierarchy is found wherever it is mounted, at /sys/fs/cgroup or beside
 // v1 hierarchies at /sys/fs/cgroup/unified; version 1 is never touched. Which
-// controllers are there differs by machine: [Cgroup.Stats] says what it could
-// not see.
+// controllers are there differs by machine: a limit that cannot be held is an
+// error, and [Cgroup.Stats] says what it could not see.
 //
 // Platform: Linux 5.14 (cgroup.kill); elsewhere every function returns an error
 // that matches errors.ErrUnsupported. Privileges: write access to the parent
@@ -43,6 +46,12 @@ type Spec struct {
 	// folder on the way, the root's too. None are needed for Kill, Freeze and
 	// the processor's times.
 	Controllers []string
+	// Limits hold from the first process on. The controllers that they need are
+	// enabled like those above; one that the hierarchy has not is an error that
+	// matches ErrNoController.
+	Limits Limits
+	// Lenient leaves such limits out instead; Missing tells the controllers.
+	Lenient bool
 }
 
 // Options say where to work. The zero value is right for root.
@@ -75,11 +84,12 @@ type Cgroup struct {
 
 // Stats are a cgroup's counters, its descendants included.
 type Stats struct {
-	CPU    CPUStats
-	Memory *MemoryStats // nil where the memory controller is absent
-	PIDs   *PIDsStats   // nil where the pids controller is absent
-	IO     []IOStats    // by device; nil where the io controller is absent
-	Absent []string     // the controllers whose counters are missing
+	CPU      CPUStats
+	Memory   *MemoryStats // nil where the memory controller is absent
+	PIDs     *PIDsStats   // nil where the pids controller is absent
+	IO       []IOStats    // by device; nil where the io controller is absent
+	Absent   []string     // the controllers whose counters are missing
+	Pressure PressureStats
 }
 
 // CPUStats is the processor time used, from cpu.stat. It needs no controller.
@@ -94,14 +104,17 @@ type CPUStats struct {
 type MemoryStats struct {
 	Current, Peak   int64
 	Anonymous, File int64
+	High, Max       int64 // how often memory.high and memory.max were reached
 	OOM, OOMKills   int64 // limit hit with nothing to reclaim; processes killed for it
 	Swap            int64 // in swap
 	MajorFaults     int64
 }
 
-// PIDsStats is from pids.current and pids.peak (zero before Linux 6.1).
+// PIDsStats is from pids.current, pids.peak (zero before Linux 6.1) and
+// pids.events.
 type PIDsStats struct {
 	Current, Peak int64
+	Refused       int64 // forks that the limit forbade
 }
 
 // IOStats is a line of io.stat: one block device's traffic.
@@ -112,9 +125,29 @@ type IOStats struct {
 	DiscardBytes, DiscardOps int64
 }
 
+// PressureStats is from cpu.pressure, memory.pressure and io.pressure; nil where
+// the kernel does not measure it. They need no controller.
+type PressureStats struct {
+	CPU, Memory, IO *Pressure
+}
+
+// Pressure is the time in which processes waited for a resource
+// (Documentation/accounting/psi.rst of the kernel).
+type Pressure struct {
+	Some Stall // at least one waited
+	Full Stall // all that were not idle waited; nothing was done
+}
+
+// Stall is a share of time, in percent, over the last 10, 60 and 300 seconds,
+// and the time in all.
+type Stall struct {
+	Avg10, Avg60, Avg300 float64
+	Total                time.Duration
+}
+
 // Error tells which operation on which cgroup failed.
 type Error struct {
-	Op   string // "find", "create", "open", "enable memory", "kill", "freeze", "thaw", "read cpu.stat", "wait", "remove"
+	Op   string // "find", "create", "open", "enable memory", "set limits", "kill", "freeze", "thaw", "read cpu.stat", "wait", "remove"
 	Path string // the folder; empty for "find"
 	Err  error
 }

@@ -41,19 +41,27 @@ func Find() (*Hierarchy, error) {
 	return h, nil
 }
 
-// Create makes a cgroup, and the folders on the way to it. One that exists is
-// an error that matches fs.ErrExist. The caller closes it.
+// Create makes a cgroup with its limits, and the folders on the way to it. One
+// that exists is an error that matches fs.ErrExist. The caller closes it.
 func Create(ctx context.Context, spec Spec, opts Options) (*Cgroup, error) {
 	g, err := locate(spec, opts)
 	if err != nil {
 		return nil, err
 	}
 	failed := func(err error) error { return &Error{Op: "create", Path: g.path, Err: err} }
+	if err := spec.Limits.check(); err != nil {
+		return nil, failed(err)
+	}
+	limiting := spec.Limits.Controllers()
+	controllers := slices.Compact(slices.Sorted(slices.Values(slices.Concat(spec.Controllers, limiting))))
+	if spec.Lenient {
+		limiting = nil
+	}
 	for attempt := 1; ; attempt++ {
 		if err := ctx.Err(); err != nil {
 			return nil, failed(err)
 		}
-		err := g.makeFolders(spec.Controllers)
+		err := g.makeFolders(controllers, limiting)
 		if err == nil {
 			break
 		}
@@ -70,6 +78,9 @@ func Create(ctx context.Context, spec Spec, opts Options) (*Cgroup, error) {
 	if err := g.open("create"); err != nil {
 		return nil, errors.Join(err, g.Remove(ctx))
 	}
+	if err := g.limitNew(spec.Limits.without(g.missing)); err != nil {
+		return nil, errors.Join(err, g.Remove(ctx), g.Close())
+	}
 	return g, nil
 }
 
@@ -77,8 +88,9 @@ func Create(ctx context.Context, spec Spec, opts Options) (*Cgroup, error) {
 // it needs.
 const maxAttempts = 100
 
-// makeFolders makes the group's folder and those above it.
-func (g *Cgroup) makeFolders(controllers []string) error {
+// makeFolders makes the group's folder and those above it, with the controllers
+// as far as they are there; the needed ones must be.
+func (g *Cgroup) makeFolders(controllers, needed []string) error {
 	for _, dir := range g.ancestors()[1:] {
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
@@ -89,6 +101,11 @@ func (g *Cgroup) makeFolders(controllers []string) error {
 	missing, err := g.enable(controllers)
 	if err != nil {
 		return err
+	}
+	for _, name := range needed {
+		if slices.Contains(missing, name) {
+			return noController(name)
+		}
 	}
 	g.missing = missing
 	return os.Mkdir(g.path, 0o755)

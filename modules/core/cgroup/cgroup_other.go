@@ -42,4 +42,12 @@ func (g *Cgroup) WaitEmpty(ctx context.Context) error { return unsupported("wait
 // Stats reads the counters. It needs Linux.
 func (g *Cgroup) Stats() (Stats, error) { return Stats{}, unsupported("stats") }
 
+// SetLimits sets limits. It needs Linux.
+func (g *Cgroup) SetLimits(limits Limits) error { return unsupported("set limits") }
+
+// DeviceOf finds a file's block device. It needs Linux.
+func DeviceOf(path string) (major, minor uint32, err error) {
+	return 0, 0, unsupported("find the device of")
+}
+
 func unsupported(op string) error { return &Error{Op: op, Err: errors.ErrUnsupported} }

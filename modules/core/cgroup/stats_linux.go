@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Stats reads the counters of the cgroup. Those of controllers that are not
@@ -28,6 +30,13 @@ func (g *Cgroup) Stats() (Stats, error) {
 		User:      microseconds(cpu["user_usec"]),
 		System:    microseconds(cpu["system_usec"]),
 		Throttled: microseconds(cpu["throttled_usec"]),
+	}
+	for file, pressure := range map[string]**Pressure{
+		"cpu.pressure": &s.Pressure.CPU, "memory.pressure": &s.Pressure.Memory, "io.pressure": &s.Pressure.IO,
+	} {
+		if *pressure, err = g.pressure(file); err != nil {
+			return failed(file, err)
+		}
 	}
 	enabled, err := readWords(g.path, "cgroup.controllers")
 	if err != nil {
@@ -79,7 +88,7 @@ func (g *Cgroup) memoryStats(s *Stats) error {
 	s.Memory = &MemoryStats{
 		Current: current, Peak: peak, Swap: swap,
 		Anonymous: stat["anon"], File: stat["file"], MajorFaults: stat["pgmajfault"],
-		OOM: events["oom"], OOMKills: events["oom_kill"],
+		High: events["high"], Max: events["max"], OOM: events["oom"], OOMKills: events["oom_kill"],
 	}
 	return nil
 }
@@ -93,8 +102,48 @@ func (g *Cgroup) pidsStats(s *Stats) error {
 	if err != nil {
 		return err
 	}
-	s.PIDs = &PIDsStats{Current: current, Peak: peak}
+	events, err := readKeyed(g.path, "pids.events")
+	if err != nil {
+		return err
+	}
+	s.PIDs = &PIDsStats{Current: current, Peak: peak, Refused: events["max"]}
 	return nil
+}
+
+// pressure reads a pressure file; nil where the kernel measures none: it may be
+// built without (no file) or booted with psi=0 (EOPNOTSUPP).
+func (g *Cgroup) pressure(file string) (*Pressure, error) {
+	text, err := os.ReadFile(filepath.Join(g.path, file))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, cause(err)
+	}
+	return parsePressure(string(text))
+}
+
+// parsePressure reads lines such as
+// "some avg10=0.12 avg60=0.00 avg300=0.00 total=2500".
+func parsePressure(text string) (*Pressure, error) {
+	var p Pressure
+	for line := range strings.Lines(text) {
+		var kind string
+		var stall Stall
+		var total int64
+		_, err := fmt.Sscanf(line, "%s avg10=%g avg60=%g avg300=%g total=%d", &kind, &stall.Avg10, &stall.Avg60, &stall.Avg300, &total)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", strings.TrimSpace(line), err)
+		}
+		stall.Total = microseconds(total)
+		switch kind {
+		case "some":
+			p.Some = stall
+		case "full":
+			p.Full = stall
+		}
+	}
+	return &p, nil
 }
 
 func (g *Cgroup) ioStats(s *Stats) error {

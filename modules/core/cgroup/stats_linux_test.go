@@ -2,6 +2,7 @@ package cgroup
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -34,6 +35,36 @@ func TestParseIOStat(t *testing.T) {
 			}
 			require.NoError(t, err)
 			require.Equal(t, test.want, got)
+		})
+	}
+}
+
+func TestParsePressure(t *testing.T) {
+	for _, test := range []struct {
+		name, text string
+		want       Pressure
+		wrong      bool
+	}{
+		{
+			name: "both",
+			text: "some avg10=0.12 avg60=3.40 avg300=0.00 total=2500\nfull avg10=0.01 avg60=0.02 avg300=100.00 total=7\n",
+			want: Pressure{
+				Some: Stall{Avg10: 0.12, Avg60: 3.4, Total: 2500 * time.Microsecond},
+				Full: Stall{Avg10: 0.01, Avg60: 0.02, Avg300: 100, Total: 7 * time.Microsecond},
+			},
+		},
+		{name: "of processors before Linux 5.13", text: "some avg10=1.00 avg60=0.00 avg300=0.00 total=1\n", want: Pressure{Some: Stall{Avg10: 1, Total: time.Microsecond}}},
+		{name: "another order", text: "some total=1 avg10=1.00\n", wrong: true},
+		{name: "no number", text: "some avg10=x avg60=0.00 avg300=0.00 total=1\n", wrong: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := parsePressure(test.text)
+			if test.wrong {
+				require.Error(t, err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, &test.want, got)
 		})
 	}
 }

@@ -75,11 +75,18 @@ func TestMounts(t *testing.T) {
 	t.Run("before 6.15", func(t *testing.T) { testMounts(t, sandbox.LaunchOnOldKernel) })
 }
 
-func testMounts(t *testing.T, launch func(context.Context, sandbox.Spec, sandbox.Options) (*sandbox.Process, error)) {
+type launcher = func(context.Context, sandbox.Spec, sandbox.Options) (*sandbox.Process, error)
+
+func testMounts(t *testing.T, launch launcher) {
+	checkMounts(t, decode(t, outputOf(t, launch, spec(t, image(t), "probe"))))
+}
+
+// outputOf is output with another launch.
+func outputOf(t *testing.T, launch launcher, s sandbox.Spec) string {
+	t.Helper()
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
 	defer r.Close()
-	s := spec(t, image(t), "probe")
 	s.Stdout = w
 	p, err := launch(t.Context(), s, sandbox.Options{})
 	require.NoError(t, w.Close())
@@ -87,7 +94,7 @@ func testMounts(t *testing.T, launch func(context.Context, sandbox.Spec, sandbox
 	endWith(t, p)
 	out, err := io.ReadAll(r)
 	require.NoError(t, err)
-	checkMounts(t, decode(t, string(out)))
+	return string(out)
 }
 
 func checkMounts(t *testing.T, r report) {
@@ -150,15 +157,18 @@ func TestMasks(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "secrets/a"), []byte("a"), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "etc/b"), []byte("b"), 0o644))
 	require.NoError(t, os.Symlink("../etc/b", filepath.Join(dir, "empty/link")))
-	s := spec(t, dir, "try", "read", "/secrets/a", "/etc/b", "/work/c")
-	s.ReadOnlyRoot = false
-	s.Masked = append(s.Masked, "/secrets", "/empty/link", "/not/there")
-	s.ReadOnly = append(s.ReadOnly, "/work", "/nor/this")
-	require.Equal(t, "/secrets/a: open /secrets/a: no such file or directory\n/etc/b: 0 bytes\n/work/c: open /work/c: no such file or directory\n", output(t, s))
-	s2 := spec(t, dir, "try", "write", "/secrets/a", "/work/c", "/etc/d")
-	s2.ReadOnlyRoot = false
-	s2.Plan.Masked, s2.Plan.ReadOnly = s.Masked, s.ReadOnly
-	require.Equal(t, "/secrets/a: open /secrets/a: read-only file system\n/work/c: open /work/c: read-only file system\n/etc/d: <nil>\n", output(t, s2))
+	masking := func(args ...string) sandbox.Spec {
+		s := spec(t, dir, args...)
+		s.ReadOnlyRoot = false
+		s.Masked = append(s.Masked, "/secrets", "/empty/link", "/not/there")
+		s.ReadOnly = append(s.ReadOnly, "/work", "/nor/this")
+		return s
+	}
+	const want = "/secrets/a: open /secrets/a: no such file or directory\n/etc/b: 0 bytes\n/work/c: open /work/c: no such file or directory\n"
+	read := []string{"try", "read", "/secrets/a", "/etc/b", "/work/c"}
+	require.Equal(t, want, output(t, masking(read...)))
+	require.Equal(t, want, outputOf(t, sandbox.LaunchOnOldKernel, masking(read...)), "before 6.15")
+	require.Equal(t, "/secrets/a: open /secrets/a: read-only file system\n/work/c: open /work/c: read-only file system\n/etc/d: <nil>\n", output(t, masking("try", "write", "/secrets/a", "/work/c", "/etc/d")))
 }
 
 func TestSourceMounts(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -51,10 +50,8 @@ var buildProbe = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "probe")
-	cmd := exec.Command("go", "build", "-o", out, "./testdata/probe")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return text, err
+	if err := kerneltest.Build(out, "./testdata/probe", "GOFLAGS=-trimpath"); err != nil {
+		return nil, err
 	}
 	return os.ReadFile(out)
 })
@@ -66,7 +63,7 @@ func image(t testing.TB) string {
 	kerneltest.RequireRoot(t)
 	kerneltest.RequireKernel(t, 5, 14)
 	probe, err := buildProbe()
-	require.NoError(t, err, "%s", probe)
+	require.NoError(t, err)
 	dir := t.TempDir()
 	for _, d := range []string{"bin", "proc", "sys", "dev", "etc", "tmp", "work", "empty"} {
 		require.NoError(t, os.Mkdir(filepath.Join(dir, d), 0o755))

@@ -348,8 +348,11 @@ func (t *table) mask(mounted places, null arg, paths []string) {
 	empty := t.newFileSystem(emptyName, "tmpfs", []string{"mode=0555"},
 		rootfs.ReadOnly|rootfs.NoSuid|rootfs.NoDev|rootfs.NoExec)
 	if !t.clonesDetached {
-		t.attach(emptyName, empty, number(unix.AT_FDCWD), ".")
-		defer t.call(emptyName, unix.SYS_UMOUNT2, t.text("."), number(unix.MNT_DETACH))
+		// On the old root, which is still "/": over the new one, a link in the
+		// image whose way leads back to it by ".." would end in the empty one,
+		// and what it names would not be masked.
+		t.attach(emptyName, empty, number(unix.AT_FDCWD), "/proc")
+		defer t.call(emptyName, unix.SYS_UMOUNT2, t.text("/proc"), number(unix.MNT_DETACH))
 	}
 	for _, p := range paths {
 		name := "mask " + p

@@ -21,9 +21,16 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
+// stderr is descriptor 2 also under `go test -json`, where os.Stderr is that of
+// the standard output.
+var stderr = os.NewFile(2, "/dev/stderr")
+
 // The table for a container is reviewed as text: no step may move or vanish
 // unseen.
 func TestTableGolden(t *testing.T) {
+	was := os.Stderr
+	os.Stderr = stderr
+	t.Cleanup(func() { os.Stderr = was })
 	tab := &table{clonesDetached: true}
 	spec := &Spec{
 		Root:         os.Stdin, // any files, with known numbers

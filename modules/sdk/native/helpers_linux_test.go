@@ -3,12 +3,13 @@ package native_test
 import (
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/containust/containust/modules/core/kerneltest"
 )
 
 func itoa(n uint16) string { return strconv.Itoa(int(n)) }
@@ -17,10 +18,7 @@ func itoa(n uint16) string { return strconv.Itoa(int(n)) }
 func buildGet(t *testing.T) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "get")
-	cmd := exec.Command("go", "build", "-o", path, "./testdata/get")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, string(out))
+	require.NoError(t, kerneltest.Build(path, "./testdata/get"))
 	program, err := os.ReadFile(path)
 	require.NoError(t, err)
 	return program

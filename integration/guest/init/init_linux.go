@@ -1,0 +1,155 @@
+// Command init is the first process of the guest: it boots, runs the jobs, and
+// switches the machine off.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containust/containust/integration/guest/job"
+	"github.com/containust/containust/modules/vm/guest"
+	"github.com/containust/containust/modules/vm/initramfs"
+)
+
+// runJobs is the argument of the process that runs the jobs.
+const runJobs = "jobs"
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == runJobs {
+		if err := jobs(); err != nil {
+			fmt.Fprintln(os.Stderr, "guest:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	// Whatever happens, the machine ends; the host sees which results miss.
+	if err := boot(); err != nil {
+		fmt.Fprintln(os.Stderr, "guest: boot:", err)
+	} else if err := reap(); err != nil {
+		fmt.Fprintln(os.Stderr, "guest: run the jobs:", err)
+	}
+	if err := guest.PowerOff(); err != nil {
+		fmt.Fprintln(os.Stderr, "guest:", err)
+	}
+}
+
+func boot() error {
+	if err := guest.MountDevices(); err != nil {
+		return err
+	}
+	if err := guest.LoadModules("/" + initramfs.ModuleFolder); err != nil {
+		return err
+	}
+	if err := guest.SwitchRoot("/dev/vda", "ext4"); err != nil {
+		return err
+	}
+	if err := own(); err != nil {
+		return err
+	}
+	if err := guest.MountKernel(); err != nil {
+		return err
+	}
+	return errors.Join(guest.LinkUp("lo"), unix.Sethostname([]byte("guest")))
+}
+
+// own gives the disk's files to root. They have the owner of who made the disk.
+func own() error {
+	var st unix.Stat_t
+	if err := unix.Stat(job.List, &st); err != nil || st.Uid == 0 {
+		return err
+	}
+	entries, err := os.ReadDir("/")
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if slices.Contains([]string{"proc", "sys", "dev"}, entry.Name()) {
+			continue
+		}
+		err := filepath.WalkDir("/"+entry.Name(), func(path string, _ fs.DirEntry, err error) error {
+			return errors.Join(err, os.Lchown(path, 0, 0))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reap runs the jobs in a process of their own, so that the first one can do
+// what only it can: reap whoever lost its parent.
+func reap() error {
+	process, err := os.StartProcess("/proc/self/exe", []string{"init", runJobs}, &os.ProcAttr{
+		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
+	})
+	if err != nil {
+		return err
+	}
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, 0, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return err
+		case pid == process.Pid && status != 0:
+			return fmt.Errorf("ended with status %#x", uint32(status))
+		case pid == process.Pid:
+			return nil
+		}
+	}
+}
+
+func jobs() error {
+	text, err := os.ReadFile(job.List)
+	if err != nil {
+		return err
+	}
+	var list []job.Job
+	if err := json.Unmarshal(text, &list); err != nil {
+		return fmt.Errorf("%s: %w", job.List, err)
+	}
+	results, err := guest.OpenPort(job.Port)
+	if err != nil {
+		return err
+	}
+	for _, j := range list {
+		if err := run(j, results); err != nil {
+			return fmt.Errorf("%s: %w", j.Package, err)
+		}
+	}
+	return results.Close()
+}
+
+// run runs a test program and says how it ended.
+func run(j job.Job, results *os.File) error {
+	args := append([]string{"-t", "-p", j.Package, j.Program, "-test.v=test2json"}, j.Args...)
+	cmd := exec.Command(job.Test2JSON, args...)
+	cmd.Dir, cmd.Env = j.Folder, j.Env
+	cmd.Stdout, cmd.Stderr = results, os.Stderr
+	if j.UID != 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: j.UID, Gid: j.UID}}
+	}
+	start := time.Now()
+	end := job.Event{Action: job.End, Package: j.Package}
+	if err := cmd.Run(); err != nil {
+		end.Output = err.Error()
+	}
+	end.Elapsed = time.Since(start).Seconds()
+	line, err := json.Marshal(end)
+	if err != nil {
+		return err
+	}
+	_, err = results.Write(append(line, '\n'))
+	return err
+}

@@ -1,0 +1,35 @@
+// Package job is what the harness and the first process of its guest tell each
+// other.
+package job
+
+// Where things are in the guest.
+const (
+	List      = "/tests/jobs.json" // the jobs, JSON of []Job
+	Test2JSON = "/tests/test2json" // cmd/test2json, which the go command uses too
+	Port      = "results"          // the virtio port that the tests' events are written to
+)
+
+// End is the action of the event that follows the events of a job's tests: like
+// them JSON on a line, with Package, Elapsed in seconds and as Output how the
+// program failed, empty if it did not. The program's own last event cannot be
+// told from one of a test when the program crashed.
+const End = "end"
+
+// Event is a line of `go test -json`; see `go doc test2json`.
+type Event struct {
+	Action  string
+	Package string
+	Test    string  `json:",omitempty"`
+	Elapsed float64 `json:",omitempty"` // seconds
+	Output  string  `json:",omitempty"`
+}
+
+// Job is a test program to run.
+type Job struct {
+	Package string   // its import path, and what tells this run from others of it
+	Program string   // its file
+	Folder  string   // the folder to run it in
+	Args    []string // for the test program
+	Env     []string // all of its environment
+	UID     uint32   // who runs it
+}

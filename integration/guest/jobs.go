@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/containust/containust/integration/guest/job"
+	"github.com/containust/containust/modules/core/kerneltest"
+)
+
+// required is what the guest has: a test that misses it fails instead of being
+// skipped. "kernel" is not among it, because newer kernels have what this one has
+// not; see skips.
+var required = []string{"root", "cgroup", "cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"}
+
+// A selection is the part of a package's tests that belongs into the guest.
+type selection struct {
+	run, without string // regular expressions, as for go test; empty: all, none
+}
+
+// selections are the packages of which not all tests run, each with the reason.
+var selections = map[string]selection{
+	// The others read the repository or need no kernel. In those two scripts a
+	// program must end within the tenth of a second in which an early end is
+	// seen; translated instructions take longer.
+	"integration": {run: "^TestScripts$/^kernel$", without: "^TestScripts$/^kernel$/^kernel_(failures|foreground)$"},
+	// The same tenth of a second.
+	"modules/sdk/supervise": {without: "^(TestEarlyExitIsAFailure|TestHealthCheckChangesInPlace)$"},
+	// It runs the go command.
+	"modules/core/seccomp": {without: "^TestTables$"},
+}
+
+// user is the ordinary user of the guest, and usersToo the packages whose tests
+// run a second time as that user: they take another way without privileges.
+const user = 1000
+
+var usersToo = []string{"modules/storage/unpack"}
+
+// jobs returns what the guest is to run.
+func jobs(suites []suite, o options) []job.Job {
+	var list []job.Job
+	for _, s := range suites {
+		list = append(list, s.job(o, 0))
+		if slices.Contains(usersToo, s.folder) {
+			list = append(list, s.job(o, user))
+		}
+	}
+	return list
+}
+
+func (s suite) job(o options, uid uint32) job.Job {
+	// Short: translated instructions are some ten times slower.
+	args := []string{"-test.short", "-test.timeout=" + o.each.String()}
+	selected := selections[s.folder]
+	if o.run != "" {
+		selected.run = o.run
+	}
+	if selected.run != "" {
+		args = append(args, "-test.run="+selected.run)
+	}
+	if selected.without != "" {
+		args = append(args, "-test.skip="+selected.without)
+	}
+	j := job.Job{
+		Package: s.pkg, Program: s.program(), Folder: s.workFolder(), Args: args, UID: uid,
+		Env: []string{"PATH=/usr/bin", "TMPDIR=/tmp", kerneltest.ProgramsEnv + "=" + s.programFolder()},
+	}
+	if uid != 0 {
+		// What needs root was there before.
+		j.Package = fmt.Sprintf("%s (user %d)", s.pkg, uid)
+		j.Env = append(j.Env, "HOME=/home", "USER=user")
+		return j
+	}
+	j.Env = append(j.Env, "HOME=/root", "USER=root", kerneltest.RequireEnv+"="+strings.Join(required, ","))
+	return j
+}
