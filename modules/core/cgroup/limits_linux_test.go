@@ -185,15 +185,21 @@ func TestDeviceLimit(t *testing.T) {
 		want   float64 // a second
 	}{
 		{
-			"written bytes", cgroup.IOLimits{WriteBPS: 2 << 20}, "dd if=/dev/zero bs=64k count=128 oflag=direct of=" + target,
+			"written bytes",
+			cgroup.IOLimits{WriteBPS: 2 << 20},
+			"dd if=/dev/zero bs=64k count=128 oflag=direct of=" + target,
 			func(s cgroup.IOStats) int64 { return s.WriteBytes }, 2 << 20,
 		},
 		{
-			"read bytes", cgroup.IOLimits{ReadBPS: 2 << 20}, "dd of=/dev/null bs=64k iflag=direct if=" + target,
+			"read bytes",
+			cgroup.IOLimits{ReadBPS: 2 << 20},
+			"dd of=/dev/null bs=64k iflag=direct if=" + target,
 			func(s cgroup.IOStats) int64 { return s.ReadBytes }, 2 << 20,
 		},
 		{
-			"read operations", cgroup.IOLimits{ReadIOPS: 100}, "dd of=/dev/null bs=4k count=400 iflag=direct if=" + target,
+			"read operations",
+			cgroup.IOLimits{ReadIOPS: 100},
+			"dd of=/dev/null bs=4k count=400 iflag=direct if=" + target,
 			func(s cgroup.IOStats) int64 { return s.ReadOps }, 100,
 		},
 	} {

@@ -21,7 +21,8 @@ func TestSettings(t *testing.T) {
 		controllers []string
 	}{
 		{
-			"none", Limits{},
+			"none",
+			Limits{},
 			[]string{
 				"memory.oom.group 0", "memory.swap.max max", "memory.high max", "memory.max max", "cpu.max max 100000", "cpu.weight 100",
 				"cpuset.cpus ", "cpuset.mems ", "pids.max max", "io.weight default 100",
@@ -38,7 +39,8 @@ func TestSettings(t *testing.T) {
 			[]string{"memory", "cpu", "cpuset", "pids", "io"},
 		},
 		{
-			"no swap at all, and a thousandth over a hundredth", Limits{Swap: NoSwap, CPUs: 0.011},
+			"no swap at all, and a thousandth over a hundredth",
+			Limits{Swap: NoSwap, CPUs: 0.011},
 			[]string{
 				"memory.oom.group 0", "memory.swap.max 0", "memory.high max", "memory.max max", "cpu.max 1100 100000", "cpu.weight 100",
 				"cpuset.cpus ", "cpuset.mems ", "pids.max max", "io.weight default 100",

@@ -1,5 +1,6 @@
 // Package kerneltest helps tests that need a real kernel: it skips them where
-// the machine cannot run them, and finds what they leave behind.
+// the machine cannot run them, finds what they leave behind, and builds the
+// programs that they start.
 //
 //	func TestMain(m *testing.M) { os.Exit(kerneltest.Main(m, kerneltest.Leaks{})) }
 //

@@ -23,7 +23,7 @@ import (
 // machine starts a machine whose kernel does nothing, which is all that these
 // tests need: a guest that boots is what integration/guest is for. Temporary
 // files are in the folder that it returns.
-func machine(t *testing.T, ctx context.Context, spec qemu.Spec, opts qemu.Options) (*qemu.Machine, string) {
+func machine(ctx context.Context, t *testing.T, spec qemu.Spec, opts qemu.Options) (*qemu.Machine, string) {
 	t.Helper()
 	if _, err := qemu.Find(""); err != nil {
 		t.Skip(err)
@@ -70,7 +70,7 @@ func processes(t *testing.T, folder string) int {
 }
 
 func TestClose(t *testing.T) {
-	m, tmp := machine(t, t.Context(), qemu.Spec{Ports: []string{"a", "b"}}, qemu.Options{})
+	m, tmp := machine(t.Context(), t, qemu.Spec{Ports: []string{"a", "b"}}, qemu.Options{})
 	port, err := m.Dial(t.Context(), "a")
 	require.NoError(t, err)
 	defer port.Close()
@@ -110,7 +110,7 @@ func TestClose(t *testing.T) {
 func TestEndsWithContext(t *testing.T) {
 	why := errors.New("the test is over")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	m, tmp := machine(t, ctx, qemu.Spec{Ports: []string{"a"}}, qemu.Options{})
+	m, tmp := machine(ctx, t, qemu.Spec{Ports: []string{"a"}}, qemu.Options{})
 	require.Eventually(t, func() bool { return processes(t, tmp) == 1 }, 10*time.Second, time.Millisecond)
 	cancel(why)
 	err := m.Wait()
@@ -161,7 +161,7 @@ func TestEnds(t *testing.T) {
 // Not even SIGKILL of the process that started it leaves a machine behind.
 func TestEndsWithProcess(t *testing.T) {
 	if os.Getenv("QEMU_TEST_STARTER") != "" {
-		m, _ := machine(t, t.Context(), qemu.Spec{Ports: []string{"a"}}, qemu.Options{})
+		m, _ := machine(t.Context(), t, qemu.Spec{Ports: []string{"a"}}, qemu.Options{})
 		_, err := m.Dial(t.Context(), "a")
 		require.NoError(t, err)
 		_, err = io.WriteString(os.Stdout, "started\n")
