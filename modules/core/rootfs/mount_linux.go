@@ -53,6 +53,15 @@ func openTree(dir int, path, name string, flags uint, bind Bind) (*os.File, erro
 	return f, nil
 }
 
+// Set adds flags to a detached mount and to all below it.
+func Set(mount *os.File, flags Flags) error {
+	attr := unix.MountAttr{Attr_set: flags.Attrs()}
+	if err := unix.MountSetattr(int(mount.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr); err != nil {
+		return fmt.Errorf("rootfs: set the flags of %s: %w", mount.Name(), err)
+	}
+	return nil
+}
+
 // Attrs returns the flags as MOUNT_ATTR_ bits of mount_setattr(2).
 func (f Flags) Attrs() uint64 {
 	var attrs uint64
@@ -136,13 +145,18 @@ var deviceLinks = [...]struct{ name, target string }{
 // Dev makes a tmpfs for /dev as a detached mount: the nodes null, zero, full,
 // random, urandom and tty, the links fd, stdin, stdout, stderr and ptmx, and
 // the folders pts, shm and mqueue. All belong to whom the options uid=N and
-// gid=N give the folder itself. It needs CAP_MKNOD. The caller closes it.
-func Dev(options []string, flags Flags) (*os.File, error) {
+// gid=N give the folder itself. More devices can be added. It needs CAP_MKNOD.
+// The caller closes it.
+func Dev(options []string, flags Flags, more ...Device) (*os.File, error) {
 	f, err := newMount("tmpfs", append([]string{"mode=0755", "size=64k"}, options...), flags)
 	if err != nil {
 		return nil, fmt.Errorf("rootfs: make /dev: %w", err)
 	}
-	if err := fillDev(int(f.Fd())); err != nil {
+	err = fillDev(int(f.Fd()))
+	if err == nil {
+		err = addDevices(f, more)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("rootfs: make /dev: %w", err), f.Close())
 	}
 	return f, nil

@@ -73,6 +73,9 @@ type Plan struct {
 	// Mounts are attached in order, so a later one may lie inside an earlier.
 	Mounts []Mount
 
+	// Devices are made in the mount of TypeDev, beside the standard ones.
+	Devices []Device
+
 	// Masked paths are hidden: files behind a null device, folders behind an
 	// empty read-only file system. Paths that do not exist are passed over.
 	Masked []string
@@ -80,6 +83,16 @@ type Plan struct {
 	// ReadOnly paths are made read-only with all below them. Paths that do not
 	// exist are passed over.
 	ReadOnly []string
+}
+
+// Device is a node of a device, as mknod(2) makes it. Who may open it is said by
+// its owner and mode alone.
+type Device struct {
+	Path         string // below /dev, without links: "/dev/net/tun"
+	Block        bool   // a block device, not a character device
+	Major, Minor uint32
+	Mode         fs.FileMode // permission bits
+	UID, GID     uint32      // on the host: see Spec.RootUID of sandbox
 }
 
 // Default returns what every container gets: /proc, /sys, /sys/fs/cgroup and

@@ -197,7 +197,7 @@ func (t *table) mounts(root arg, spec *Spec) (dev *os.File, err error) {
 			if spec.User != nil {
 				options = append([]string{fmt.Sprintf("uid=%d", spec.RootUID), fmt.Sprintf("gid=%d", spec.RootGID)}, options...)
 			}
-			if dev, err = rootfs.Dev(options, m.Flags); err != nil {
+			if dev, err = rootfs.Dev(options, m.Flags, spec.Devices...); err != nil {
 				return nil, fmt.Errorf("sandbox: %s: %w", name, err)
 			}
 			source = t.file(t.own(dev))

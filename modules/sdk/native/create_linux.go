@@ -117,7 +117,7 @@ func supported(cfg container.Config) error {
 		"memory": cfg.Resources.Memory != 0, "memory_swap": cfg.Resources.MemorySwap != 0,
 		"cpu": cfg.Resources.CPUs != 0, "cpu_weight": cfg.Resources.CPUWeight != 0,
 		"pids": cfg.Resources.PIDs != 0, "io": cfg.Resources.IO != nil,
-		"devices": len(cfg.Devices) > 0, "init": cfg.Init,
+		"init": cfg.Init,
 	} {
 		if set {
 			not = append(not, name)
@@ -241,7 +241,29 @@ func (b *Backend) scaffold(cfg container.Config, files []rootfs.File) rootfs.Sca
 			s.Files = append(s.Files, f)
 		}
 	}
+	// As every engine does, also where the image says nothing of it.
+	if dir := path.Clean(cfg.WorkDir); dir != "/" && dir != "." && covering(dir, cfg.Mounts) == nil && !system(dir) {
+		s.Dirs = append(s.Dirs, dir)
+	}
 	return s
+}
+
+// system tells whether a path is in one of the file systems that every
+// container has, such as /proc.
+func system(p string) bool {
+	return slices.ContainsFunc(rootfs.Default().Mounts, func(m rootfs.Mount) bool {
+		return p == m.Target || strings.HasPrefix(p, m.Target+"/")
+	})
+}
+
+// covering returns the mount that shows a path: one on it or around it.
+func covering(target string, mounts []container.Mount) *container.Mount {
+	for i := range mounts {
+		if mounts[i].Target == target {
+			return &mounts[i]
+		}
+	}
+	return within(target, mounts)
 }
 
 // within returns the mount that a path lies in, the innermost one, or nil.

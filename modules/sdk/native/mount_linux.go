@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -45,19 +46,72 @@ func (l *launch) openMount(ctx context.Context, m container.Mount, all []contain
 	if err == nil && m.Kind != container.MountTmpfs {
 		err = l.mapOwner(ctx, f, m)
 	}
+	if err == nil && m.Kind == container.MountTmpfs && m.ReadOnly {
+		err = rootfs.Set(f, rootfs.ReadOnly)
+	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
-// tmpfs makes a memory file system that is root's inside.
+// sharedMemory is the memory file system that every container has, which a
+// tmpfs of the configuration only gives its size.
+const sharedMemory = "/dev/shm"
+
+func isShared(m container.Mount) bool {
+	return m.Kind == container.MountTmpfs && m.Target == sharedMemory
+}
+
+// sizeShared gives the container's /dev/shm the size that is asked for.
+func (l *launch) sizeShared(mounts []rootfs.Mount) {
+	for _, m := range l.cfg.Mounts {
+		if !isShared(m) || m.Size == 0 {
+			continue
+		}
+		for i := range mounts {
+			if mounts[i].Target == sharedMemory && mounts[i].Source == nil {
+				mounts[i].Options = []string{"mode=1777", fmt.Sprintf("size=%d", m.Size)}
+			}
+		}
+	}
+}
+
+// devices are the host's that the container gets. They are nodes of its own,
+// with the mode of the host's, and belong to the container's user: that one
+// asked for them, and nothing inside changes the host's.
+func (l *launch) devices() ([]rootfs.Device, error) {
+	uid, gid, err := l.ids.Host(l.user.UID, l.user.GID)
+	if err != nil {
+		return nil, err
+	}
+	var all []rootfs.Device
+	for _, name := range l.cfg.Devices {
+		d, err := rootfs.OpenDevice(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w; this machine has no such device: is its kernel module loaded?", err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		d.UID, d.GID = uid, gid
+		all = append(all, d)
+	}
+	return all, nil
+}
+
+// tmpfs makes a memory file system that is root's inside. A read-only one is
+// for what the configuration puts there.
 func (l *launch) tmpfs(m container.Mount, flags rootfs.Flags) (*os.File, error) {
 	uid, gid, err := l.ids.Host(0, 0)
 	if err != nil {
 		return nil, err
 	}
-	options := []string{"mode=1777", fmt.Sprintf("uid=%d", uid), fmt.Sprintf("gid=%d", gid)}
+	mode := "mode=1777"
+	if m.ReadOnly {
+		mode = "mode=0755"
+	}
+	options := []string{mode, fmt.Sprintf("uid=%d", uid), fmt.Sprintf("gid=%d", gid)}
 	if m.Size > 0 {
 		options = append(options, fmt.Sprintf("size=%d", m.Size))
 	}
@@ -133,7 +187,7 @@ func (l *launch) fill(f *os.File, m container.Mount, all []container.Mount) (err
 		return strings.TrimPrefix(strings.TrimPrefix(target, m.Target), "/")
 	}
 	for _, other := range all {
-		if w := within(other.Target, all); w == nil || w.Target != m.Target || m.ReadOnly {
+		if w := within(other.Target, all); w == nil || w.Target != m.Target || m.ReadOnly && m.Kind != container.MountTmpfs {
 			continue
 		}
 		r, err := inside()
@@ -147,6 +201,15 @@ func (l *launch) fill(f *os.File, m container.Mount, all []container.Mount) (err
 			err = makeFolders(r, point, on)
 		}
 		if err != nil {
+			return err
+		}
+	}
+	if w := covering(path.Clean(l.cfg.WorkDir), all); w != nil && w.Target == m.Target && !m.ReadOnly {
+		r, err := inside()
+		if err != nil {
+			return err
+		}
+		if err := makeFolders(r, filepath.Clean(relative(path.Clean(l.cfg.WorkDir))), on); err != nil {
 			return err
 		}
 	}

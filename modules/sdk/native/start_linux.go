@@ -177,6 +177,9 @@ func (l *launch) prepareRoot(ctx context.Context) error {
 	mounts := slices.Clone(l.cfg.Mounts)
 	slices.SortStableFunc(mounts, func(a, b container.Mount) int { return len(a.Target) - len(b.Target) })
 	for _, m := range mounts {
+		if isShared(m) {
+			continue
+		}
 		f, err := l.openMount(ctx, m, mounts)
 		if err != nil {
 			return fmt.Errorf("mount %s: %w", m.Target, err)
@@ -240,6 +243,10 @@ func (l *launch) run(ctx context.Context, group *os.File) (*sandbox.Process, err
 		return nil, err
 	}
 	spec.Mounts = append(spec.Mounts, l.mounts...)
+	l.sizeShared(spec.Mounts)
+	if spec.Devices, err = l.devices(); err != nil {
+		return nil, err
+	}
 	if l.endpoint != nil {
 		spec.Network = l.endpoint.NS()
 	}
