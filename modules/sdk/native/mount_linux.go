@@ -8,10 +8,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/containust/containust/modules/core/capability"
 	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/rootfs"
@@ -28,7 +30,11 @@ func (l *launch) openMount(ctx context.Context, m container.Mount, all []contain
 			return nil, err
 		}
 	case container.MountVolume:
-		dir, err := l.backend.volume(m, layerPaths(l.cfg))
+		owners, err := l.manyUsers()
+		if err != nil {
+			return nil, err
+		}
+		dir, err := l.backend.volume(m, layerPaths(l.cfg), owners)
 		if err != nil {
 			return nil, err
 		}
@@ -129,29 +135,24 @@ func ownerOf(f *os.File) (owner, error) {
 	return owner{st.Uid, st.Gid}, nil
 }
 
-// mapOwner shows what belongs to the owner of a volume or a host path as the
-// container user's own, and what the user writes there becomes that owner's.
-// Nobody else appears: a container's root could otherwise leave files that are
-// set-uid for the host's root.
+// mapOwner shows the files of a volume or a host path with the owners that they
+// have inside.
 func (l *launch) mapOwner(ctx context.Context, f *os.File, m container.Mount) error {
-	on, err := ownerOf(f)
+	ids, err := l.ownersOf(f, m)
 	if err != nil {
 		return err
 	}
-	ns := l.owners[on]
+	key := fmt.Sprint(ids)
+	ns := l.owners[key]
 	if ns == nil {
-		uid, gid, err := l.ids.Host(l.user.UID, l.user.GID)
-		if err != nil {
-			return err
-		}
-		if ns, err = sandbox.Prepare(ctx, idmap.Single(on.uid, on.gid, uid, gid), sandbox.PrepareOptions{}); err != nil {
+		if ns, err = sandbox.Prepare(ctx, ids, sandbox.PrepareOptions{}); err != nil {
 			return err
 		}
 		l.owns(ns)
 		if l.owners == nil {
-			l.owners = map[owner]*sandbox.Namespaces{}
+			l.owners = map[string]*sandbox.Namespaces{}
 		}
-		l.owners[on] = ns
+		l.owners[key] = ns
 	}
 	err = idmap.Mount(f, ns.User, m.Kind == container.MountBind)
 	if err != nil && m.Kind == container.MountVolume {
@@ -161,6 +162,50 @@ func (l *launch) mapOwner(ctx context.Context, f *os.File, m container.Mount) er
 		return fmt.Errorf("%w; use a path on a file system that can, such as ext4, xfs or btrfs, or a named volume", err)
 	}
 	return nil
+}
+
+// ownersOf says what ids on disk are outside.
+//
+// What belongs to the owner of the folder is the container user's own, and what
+// the user writes becomes that owner's. Nobody else appears: in a host path, a
+// container's root could otherwise leave files of any user of the host.
+//
+// In a volume the ids on disk are nobody's, so a container that starts as root
+// and then becomes others finds there what it would find in its root file system:
+// everybody. Who made the folder on the host finds it as a host path's owner does.
+func (l *launch) ownersOf(f *os.File, m container.Mount) (idmap.IDs, error) {
+	on, err := ownerOf(f)
+	if err != nil {
+		return idmap.IDs{}, err
+	}
+	many, err := l.manyUsers()
+	if err != nil {
+		return idmap.IDs{}, err
+	}
+	if m.Kind == container.MountVolume && many && isAtRest(on.uid) && isAtRest(on.gid) {
+		return idmap.IDs{UIDs: fromRest(l.ids.UIDs), GIDs: fromRest(l.ids.GIDs)}, nil
+	}
+	uid, gid, err := l.ids.Host(l.user.UID, l.user.GID)
+	return idmap.Single(on.uid, on.gid, uid, gid), err
+}
+
+// manyUsers tells whether the container starts as root with the power to become
+// or to make others the owners of its files. Without that, its root is its only
+// user, and a file of somebody else would only be in its way.
+func (l *launch) manyUsers() (bool, error) {
+	caps, err := capabilities(l.cfg.Capabilities)
+	return l.user.UID == 0 && (caps.Has(capability.CHOWN) || caps.Has(capability.SETUID)), err
+}
+
+func isAtRest(id uint32) bool { return id >= volumeIDs && id < volumeIDs+idmap.Size }
+
+// fromRest maps ids at rest to what the container's ids are outside.
+func fromRest(m idmap.Map) idmap.Map {
+	rest := slices.Clone(m)
+	for i := range rest {
+		rest[i].Container += volumeIDs
+	}
+	return rest
 }
 
 // fill makes what has to be inside a tmpfs or volume before it is mounted:

@@ -128,7 +128,7 @@ type launch struct {
 	cfg      container.Config
 	ids      idmap.IDs
 	ns       *sandbox.Namespaces
-	owners   map[owner]*sandbox.Namespaces // that map one owner on disk to the user
+	owners   map[string]*sandbox.Namespaces // that map owners on disk, by their maps
 	root     *os.File
 	mounts   []rootfs.Mount
 	endpoint *network.Endpoint

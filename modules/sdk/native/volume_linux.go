@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -18,8 +19,9 @@ import (
 )
 
 // volume returns the folder of a named volume. A new one takes owner, mode and
-// content from the image's folder at that place.
-func (b *Backend) volume(m container.Mount, layers []string) (string, error) {
+// content from the image's folder at that place; owners says whether every file
+// in it has its own owner, or all have the folder's.
+func (b *Backend) volume(m container.Mount, layers []string, owners bool) (string, error) {
 	dir := filepath.Join(b.opts.StateDir, "volumes", m.Source)
 	b.volumes.Lock() // containers that share a new one start side by side
 	defer b.volumes.Unlock()
@@ -32,7 +34,7 @@ func (b *Backend) volume(m container.Mount, layers []string) (string, error) {
 	}
 	inside, err := copyImageFolder(layers, m.Target, tmp)
 	if err == nil {
-		err = giveVolume(tmp, inside)
+		err = giveVolume(tmp, inside, owners)
 	}
 	if err == nil {
 		err = os.Rename(tmp, dir)
@@ -49,16 +51,33 @@ func (b *Backend) volume(m container.Mount, layers []string) (string, error) {
 // anybody outside.
 const volumeIDs = 0x7ffe0000
 
-// giveVolume gives a new volume, with all that is in it, to one owner: the only
-// one that appears in the containers that mount it. Who has the folder inside
-// the image stays to be seen in the number.
-func giveVolume(dir string, inside owner) error {
-	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+// giveVolume gives a new volume with all that is in it to ids at rest: each file
+// to that of its owner inside, or all to the one of the folder's.
+func giveVolume(dir string, inside owner, owners bool) error {
+	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		return os.Lchown(path, int(volumeIDs+inside.uid), int(volumeIDs+inside.gid))
+		on := inside
+		if owners && path != dir {
+			info, err := entry.Info()
+			if err != nil {
+				return err
+			}
+			st := info.Sys().(*syscall.Stat_t)
+			on = owner{atRest(st.Uid), atRest(st.Gid)}
+		}
+		return os.Lchown(path, int(volumeIDs+on.uid), int(volumeIDs+on.gid))
 	})
+}
+
+// atRest is an id of an image as it can be in a volume: who does not exist in a
+// container is nobody.
+func atRest(id uint32) uint32 {
+	if id < idmap.Size {
+		return id
+	}
+	return 65534
 }
 
 // copyImageFolder copies what an image has at target, if it has a folder there,
