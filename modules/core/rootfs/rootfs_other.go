@@ -32,6 +32,9 @@ func Image([]string) (*os.File, error) { return nil, unsupported("open an image"
 // Make needs Linux.
 func (s Scaffold) Make(string, *os.File) error { return unsupported("make a scaffold") }
 
+// Resolve needs Linux.
+func Resolve(*os.File, string) (string, error) { return "", unsupported("resolve a path") }
+
 // LookupUser needs Linux.
 func LookupUser(*os.File, string) (User, error) { return User{}, unsupported("look up a user") }
 

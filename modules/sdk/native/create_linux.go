@@ -152,6 +152,9 @@ func (b *Backend) makeLayer(ctx context.Context, cfg container.Config, ids idmap
 	if err != nil {
 		return err
 	}
+	if cfg, err = resolve(cfg, image); err != nil {
+		return errors.Join(err, image.Close())
+	}
 	files, err := b.generatedFiles(ctx, cfg, image)
 	if err == nil {
 		scaffold := b.scaffold(cfg, files)
@@ -217,6 +220,47 @@ func hostname(cfg container.Config) string {
 	return cfg.Name
 }
 
+// resolve returns a configuration whose mounts, files and working directory have
+// paths without links of the image: only of such paths it can be told which lies
+// in which. A working directory that need not or cannot be made is left out.
+func resolve(cfg container.Config, image *os.File) (container.Config, error) {
+	taken := map[string]string{}
+	cfg.Mounts = slices.Clone(cfg.Mounts)
+	for i := range cfg.Mounts {
+		m := &cfg.Mounts[i]
+		if system(m.Target) {
+			continue // the image has no say there
+		}
+		target, err := rootfs.Resolve(image, m.Target)
+		if err != nil {
+			return cfg, err
+		}
+		if other := taken[target]; other != "" {
+			return cfg, fmt.Errorf("mount %s: the image has a link that leads to the same place as %s: mount one of the two", m.Target, other)
+		}
+		m.Target, taken[target] = target, m.Target
+	}
+	cfg.Files = slices.Clone(cfg.Files)
+	for i := range cfg.Files {
+		f := &cfg.Files[i]
+		dir, name := path.Split(path.Clean(f.Path)) // a file replaces a link at its own place
+		if dir == "/" || system(f.Path) {
+			continue
+		}
+		dir, err := rootfs.Resolve(image, dir)
+		if err != nil {
+			return cfg, err
+		}
+		f.Path = path.Join(dir, name)
+	}
+	dir, err := rootfs.Resolve(image, cfg.WorkDir)
+	if err != nil || system(dir) {
+		dir = "" // whoever enters it gets the error
+	}
+	cfg.WorkDir = dir
+	return cfg, nil
+}
+
 // scaffold is what the generated layer holds: everything but what lies inside a
 // tmpfs or a volume, which is made there at each start.
 func (b *Backend) scaffold(cfg container.Config, files []rootfs.File) rootfs.Scaffold {
@@ -241,9 +285,8 @@ func (b *Backend) scaffold(cfg container.Config, files []rootfs.File) rootfs.Sca
 			s.Files = append(s.Files, f)
 		}
 	}
-	// As every engine does, also where the image says nothing of it.
-	if dir := path.Clean(cfg.WorkDir); dir != "/" && dir != "." && covering(dir, cfg.Mounts) == nil && !system(dir) {
-		s.Dirs = append(s.Dirs, dir)
+	if cfg.WorkDir != "" && covering(cfg.WorkDir, cfg.Mounts) == nil {
+		s.Dirs = append(s.Dirs, cfg.WorkDir)
 	}
 	return s
 }

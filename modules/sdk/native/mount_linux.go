@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -249,19 +248,19 @@ func (l *launch) fill(f *os.File, m container.Mount, all []container.Mount) (err
 			return err
 		}
 	}
-	if w := covering(path.Clean(l.cfg.WorkDir), all); w != nil && w.Target == m.Target && !m.ReadOnly {
+	if w := covering(l.places.WorkDir, all); w != nil && w.Target == m.Target && !m.ReadOnly {
 		r, err := inside()
 		if err != nil {
 			return err
 		}
-		if err := makeFolders(r, filepath.Clean(relative(path.Clean(l.cfg.WorkDir))), on); err != nil {
+		if err := makeFolders(r, filepath.Clean(relative(l.places.WorkDir)), on); err != nil {
 			return err
 		}
 	}
 	if m.Kind != container.MountTmpfs {
 		return nil
 	}
-	for _, file := range l.cfg.Files {
+	for _, file := range l.places.Files {
 		if w := within(file.Path, all); w == nil || w.Target != m.Target {
 			continue
 		}

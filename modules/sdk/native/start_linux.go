@@ -126,6 +126,7 @@ func commandError(err error) error {
 type launch struct {
 	backend  *Backend
 	cfg      container.Config
+	places   container.Config // cfg with paths of the image resolved
 	ids      idmap.IDs
 	ns       *sandbox.Namespaces
 	owners   map[string]*sandbox.Namespaces // that map owners on disk, by their maps
@@ -173,8 +174,11 @@ func (l *launch) prepareRoot(ctx context.Context) error {
 		return err
 	}
 
+	if l.places, err = resolve(l.cfg, l.root); err != nil {
+		return err
+	}
 	// Outer mounts first, so that one may lie inside another.
-	mounts := slices.Clone(l.cfg.Mounts)
+	mounts := slices.Clone(l.places.Mounts)
 	slices.SortStableFunc(mounts, func(a, b container.Mount) int { return len(a.Target) - len(b.Target) })
 	for _, m := range mounts {
 		if isShared(m) {
