@@ -46,7 +46,9 @@ func openTree(dir int, path, name string, flags uint, bind Bind) (*os.File, erro
 	}
 	// The clone of a shared mount is shared too: what is mounted inside it
 	// would show up on the host.
-	attr := unix.MountAttr{Attr_set: bind.Flags.Attrs(), Propagation: unix.MS_PRIVATE}
+	attr := bind.Flags.attr()
+	attr.Attr_clr |= bind.Clear.Attrs() &^ attr.Attr_set
+	attr.Propagation = bind.Propagation.Bits()
 	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -55,7 +57,7 @@ func openTree(dir int, path, name string, flags uint, bind Bind) (*os.File, erro
 
 // Set adds flags to a detached mount and to all below it.
 func Set(mount *os.File, flags Flags) error {
-	attr := unix.MountAttr{Attr_set: flags.Attrs()}
+	attr := flags.attr()
 	if err := unix.MountSetattr(int(mount.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr); err != nil {
 		return fmt.Errorf("rootfs: set the flags of %s: %w", mount.Name(), err)
 	}
@@ -74,12 +76,34 @@ func (f Flags) Attrs() uint64 {
 		{NoDev, unix.MOUNT_ATTR_NODEV},
 		{NoExec, unix.MOUNT_ATTR_NOEXEC},
 		{NoSymlinks, unix.MOUNT_ATTR_NOSYMFOLLOW},
+		{NoDirAtime, unix.MOUNT_ATTR_NODIRATIME},
+		{RelAtime, unix.MOUNT_ATTR_RELATIME},
+		{NoAtime, unix.MOUNT_ATTR_NOATIME},
+		{StrictAtime, unix.MOUNT_ATTR_STRICTATIME},
 	} {
 		if f&m.flag != 0 {
 			attrs |= m.attr
 		}
 	}
 	return attrs
+}
+
+// Cleared returns the MOUNT_ATTR_ bits that mount_setattr(2) must clear to set
+// the flags: the three kinds of access time are one setting.
+func (f Flags) Cleared() uint64 {
+	if f&(RelAtime|NoAtime|StrictAtime) != 0 {
+		return unix.MOUNT_ATTR__ATIME
+	}
+	return 0
+}
+
+func (f Flags) attr() unix.MountAttr {
+	return unix.MountAttr{Attr_set: f.Attrs(), Attr_clr: f.Cleared()}
+}
+
+// Bits returns the propagation as mount_setattr(2) takes it.
+func (p Propagation) Bits() uint64 {
+	return [...]uint64{Private: unix.MS_PRIVATE, Slave: unix.MS_SLAVE, Shared: unix.MS_SHARED, Unbindable: unix.MS_UNBINDABLE}[p]
 }
 
 // Tmpfs makes an empty tmpfs as a detached mount, with options of tmpfs(5)

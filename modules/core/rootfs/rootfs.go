@@ -38,6 +38,25 @@ const (
 	NoDev
 	NoExec
 	NoSymlinks
+	NoDirAtime
+
+	// At most one of these. A new mount without them is RelAtime, that of a
+	// folder keeps what the folder's mount has.
+	RelAtime
+	NoAtime
+	StrictAtime
+)
+
+// Propagation says which mounts that appear in one place appear in others too,
+// see mount_namespaces(7).
+type Propagation uint8
+
+// The kinds of propagation.
+const (
+	Private    Propagation = iota // none
+	Slave                         // the mounts of the host's come, none goes
+	Shared                        // both ways
+	Unbindable                    // none, and it cannot be bound elsewhere
 )
 
 // TypeDev is the one [Mount] type that is not a file system type of the
@@ -63,8 +82,13 @@ type Mount struct {
 	// apply to a new file system only.
 	Options []string
 
-	// Flags apply to a new file system, and are added to a Source's own.
-	Flags Flags
+	// Flags apply to a new file system, and are added to a Source's own: to all
+	// its mounts. Top are for its topmost mount alone.
+	Flags, Top Flags
+
+	// Propagation is of the mount and, with a Source, of all below it. A Source
+	// that shall be Slave or Shared must have been opened so.
+	Propagation Propagation
 }
 
 // Plan is what is mounted over a root file system, and what of it is hidden.
@@ -139,6 +163,11 @@ type Bind struct {
 	ReadOnly  bool // with all mounts below, when Recursive
 	Recursive bool // with the mounts below it
 	Flags     Flags
+
+	// Clear takes flags of the host's mounts away, before Flags are added.
+	Clear Flags
+	// Propagation other than Private needs a host's mount that is shared.
+	Propagation Propagation
 }
 
 // File is a file that [Scaffold] writes.
