@@ -15,10 +15,10 @@ import (
 )
 
 // mountOn mounts a tmpfs on the host for the test.
-func mountOn(t *testing.T, dir string, flags uintptr) {
+func mountOn(t *testing.T, dir string) {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(dir, 0o755))
-	require.NoError(t, unix.Mount("test", dir, "tmpfs", flags, "mode=0755"))
+	require.NoError(t, unix.Mount("test", dir, "tmpfs", 0, "mode=0755"))
 	t.Cleanup(func() { require.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) })
 }
 
@@ -28,8 +28,8 @@ func TestBindIsRecursive(t *testing.T) {
 	for _, readOnly := range []bool{true, false} {
 		p := newProject(t)
 		host := t.TempDir()
-		mountOn(t, filepath.Join(host, "a"), 0)
-		mountOn(t, filepath.Join(host, "a/b"), 0)
+		mountOn(t, filepath.Join(host, "a"))
+		mountOn(t, filepath.Join(host, "a/b"))
 		require.NoError(t, unix.Mknod(filepath.Join(host, "a/b/null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
 		require.NoError(t, os.Chmod(filepath.Join(host, "a/b/null"), 0o666))
 		cfg := p.config(t, "c", "sh", "-c", `for d in /mnt /mnt/a /mnt/a/b; do touch $d/x 2>&1 && echo wrote; done; cat /mnt/a/b/null 2>&1; grep ' /mnt' /proc/self/mountinfo`)
@@ -54,7 +54,7 @@ func TestBindIsRecursive(t *testing.T) {
 func TestPropagationIsPrivate(t *testing.T) {
 	p := newProject(t)
 	host := t.TempDir()
-	mountOn(t, host, 0)
+	mountOn(t, host)
 	require.NoError(t, unix.Mount("", host, "", unix.MS_SHARED, ""))
 	require.NoError(t, os.MkdirAll(filepath.Join(host, "out"), 0o755))
 	require.NoError(t, os.MkdirAll(filepath.Join(host, "in"), 0o755))
@@ -64,7 +64,7 @@ func TestPropagationIsPrivate(t *testing.T) {
 	p.start(t, cfg)
 	require.Eventually(t, func() bool { return p.log(t, "c") == "mounted\n" }, 5*time.Second, 10*time.Millisecond, "%s", p.log(t, "c"))
 	require.NoFileExists(t, filepath.Join(host, "in/inside"))
-	mountOn(t, filepath.Join(host, "out"), 0)
+	mountOn(t, filepath.Join(host, "out"))
 	require.NoError(t, os.WriteFile(filepath.Join(host, "out/outside"), nil, 0o644))
 	require.Equal(t, "inside\n", p.exec(t, "c", "", "ls /mnt/in /mnt/out | grep side"))
 }

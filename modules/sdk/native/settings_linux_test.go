@@ -1,7 +1,9 @@
 package native_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,7 +38,7 @@ func (p *project) clearLog(t *testing.T, name string) {
 	t.Helper()
 	for _, stream := range []string{"out", "err"} {
 		err := os.Remove(filepath.Join(p.opts.StateDir, "logs", name+"."+stream))
-		require.True(t, err == nil || os.IsNotExist(err), "%v", err)
+		require.True(t, err == nil || errors.Is(err, fs.ErrNotExist), "%v", err)
 	}
 }
 
