@@ -16,8 +16,14 @@ func itoa(n uint16) string { return strconv.Itoa(int(n)) }
 // buildGet compiles testdata/get and returns the static program.
 func buildGet(t *testing.T) []byte {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "get")
-	cmd := exec.Command("go", "build", "-o", path, "./testdata/get")
+	return build(t, "get")
+}
+
+// build compiles a program of testdata.
+func build(t *testing.T, name string) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	cmd := exec.Command("go", "build", "-o", path, "./testdata/"+name)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
