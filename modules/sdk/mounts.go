@@ -8,6 +8,7 @@ import (
 	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/lang/diag"
 	"github.com/containust/containust/modules/lang/stack"
+	"github.com/containust/containust/modules/sdk/plan"
 )
 
 // mounts adds a component's volumes and memory file systems, and returns what
@@ -30,10 +31,13 @@ func mounts(cfg *container.Config, c *stack.Component) (refusals []diag.Diagnost
 	for _, t := range c.Tmpfs {
 		cfg.Mounts = append(cfg.Mounts, container.Mount{Kind: container.MountTmpfs, Target: t.Target, Size: t.Size})
 	}
+	if len(c.Secrets) > 0 {
+		cfg.Mounts = append(cfg.Mounts, container.Mount{Kind: container.MountTmpfs, Target: plan.SecretsDir, ReadOnly: true})
+	}
 	return refusals
 }
 
-// files returns a component's files: as they are, and as they may be shown; and
+// files returns a component's files and secrets: as they are, and as they may be shown; and
 // those that cannot be read.
 func files(c *stack.Component) (real, shown []container.File, refusals []diag.Diagnostic) {
 	for _, f := range c.Files {
@@ -53,6 +57,12 @@ func files(c *stack.Component) (real, shown []container.File, refusals []diag.Di
 		if f.Text.Secret() {
 			one.Content = []byte(f.Text.Shown)
 		}
+		shown = append(shown, one)
+	}
+	for _, s := range c.Secrets {
+		one := container.File{Path: plan.SecretsDir + "/" + s.Name, Content: []byte(s.Text.Value), Mode: 0o400}
+		real = append(real, one)
+		one.Content = []byte(s.Text.Shown)
 		shown = append(shown, one)
 	}
 	return real, shown, refusals
@@ -96,12 +106,10 @@ func unsupported(c *stack.Component) (refusals []diag.Diagnostic) {
 		{"cpu_weight", c.CPUWeight != 0},
 		{"pids", pids},
 		{"io", c.IO != nil},
-		{"devices", len(c.Devices) > 0},
 		{"init", c.Init},
 		{"egress", c.Egress != nil},
 		{"restart_unhealthy", c.RestartUnhealthy},
 		{"distroless", c.Distroless != nil},
-		{"secrets", len(c.Secrets) > 0},
 	} {
 		if !s.set {
 			continue

@@ -48,11 +48,22 @@ func openTree(dir int, path, name string, flags uint, bind Bind) (*os.File, erro
 	}
 	// The clone of a shared mount is shared too: what is mounted inside it
 	// would show up on the host.
-	attr := unix.MountAttr{Attr_set: bind.Flags.Attrs(), Propagation: unix.MS_PRIVATE}
+	attr := bind.Flags.attr()
+	attr.Attr_clr |= bind.Clear.Attrs() &^ attr.Attr_set
+	attr.Propagation = bind.Propagation.Bits()
 	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// Set adds flags to a detached mount and to all below it.
+func Set(mount *os.File, flags Flags) error {
+	attr := flags.attr()
+	if err := unix.MountSetattr(int(mount.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr); err != nil {
+		return fmt.Errorf("rootfs: set the flags of %s: %w", mount.Name(), err)
+	}
+	return nil
 }
 
 // Attrs returns the flags as MOUNT_ATTR_ bits of mount_setattr(2).
@@ -67,12 +78,34 @@ func (f Flags) Attrs() uint64 {
 		{NoDev, unix.MOUNT_ATTR_NODEV},
 		{NoExec, unix.MOUNT_ATTR_NOEXEC},
 		{NoSymlinks, unix.MOUNT_ATTR_NOSYMFOLLOW},
+		{NoDirAtime, unix.MOUNT_ATTR_NODIRATIME},
+		{RelAtime, unix.MOUNT_ATTR_RELATIME},
+		{NoAtime, unix.MOUNT_ATTR_NOATIME},
+		{StrictAtime, unix.MOUNT_ATTR_STRICTATIME},
 	} {
 		if f&m.flag != 0 {
 			attrs |= m.attr
 		}
 	}
 	return attrs
+}
+
+// Cleared returns the MOUNT_ATTR_ bits that mount_setattr(2) must clear to set
+// the flags: the three kinds of access time are one setting.
+func (f Flags) Cleared() uint64 {
+	if f&(RelAtime|NoAtime|StrictAtime) != 0 {
+		return unix.MOUNT_ATTR__ATIME
+	}
+	return 0
+}
+
+func (f Flags) attr() unix.MountAttr {
+	return unix.MountAttr{Attr_set: f.Attrs(), Attr_clr: f.Cleared()}
+}
+
+// Bits returns the propagation as mount_setattr(2) takes it.
+func (p Propagation) Bits() uint64 {
+	return [...]uint64{Private: unix.MS_PRIVATE, Slave: unix.MS_SLAVE, Shared: unix.MS_SHARED, Unbindable: unix.MS_UNBINDABLE}[p]
 }
 
 // Tmpfs makes an empty tmpfs as a detached mount, with options of tmpfs(5)
@@ -138,15 +171,20 @@ var deviceLinks = [...]struct{ name, target string }{
 // Dev makes a tmpfs for /dev as a detached mount: the nodes null, zero, full,
 // random, urandom and tty, the links fd, stdin, stdout, stderr and ptmx, and
 // the folders pts, shm and mqueue. All belong to whom the options uid=N and
-// gid=N give the folder itself. It needs CAP_MKNOD. In a user namespace nobody
-// has that power: the nodes then are empty files, and Devices are to be mounted
-// over them. The caller closes it.
-func Dev(options []string, flags Flags) (*os.File, error) {
+// gid=N give the folder itself. More devices can be added. It needs CAP_MKNOD. In
+// a user namespace nobody has that power: the nodes then are empty files, Devices
+// are to be mounted over them, and more is an error that is
+// [errors.ErrUnsupported]. The caller closes it.
+func Dev(options []string, flags Flags, more ...Device) (*os.File, error) {
 	f, err := newMount("tmpfs", append([]string{"mode=0755", "size=64k"}, options...), flags)
 	if err != nil {
 		return nil, fmt.Errorf("rootfs: make /dev: %w", err)
 	}
-	if err := fillDev(int(f.Fd())); err != nil {
+	err = fillDev(int(f.Fd()))
+	if err == nil {
+		err = addDevices(f, more)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("rootfs: make /dev: %w", err), f.Close())
 	}
 	return f, nil

@@ -38,6 +38,25 @@ const (
 	NoDev
 	NoExec
 	NoSymlinks
+	NoDirAtime
+
+	// At most one of these. A new mount without them is RelAtime, that of a
+	// folder keeps what the folder's mount has.
+	RelAtime
+	NoAtime
+	StrictAtime
+)
+
+// Propagation says which mounts that appear in one place appear in others too,
+// see mount_namespaces(7).
+type Propagation uint8
+
+// The kinds of propagation.
+const (
+	Private    Propagation = iota // none
+	Slave                         // the mounts of the host's come, none goes
+	Shared                        // both ways
+	Unbindable                    // none, and it cannot be bound elsewhere
 )
 
 // TypeDev is the one [Mount] type that is not a file system type of the
@@ -63,8 +82,13 @@ type Mount struct {
 	// apply to a new file system only.
 	Options []string
 
-	// Flags apply to a new file system, and are added to a Source's own.
-	Flags Flags
+	// Flags apply to a new file system, and are added to a Source's own: to all
+	// its mounts. Top are for its topmost mount alone.
+	Flags, Top Flags
+
+	// Propagation is of the mount and, with a Source, of all below it. A Source
+	// that shall be Slave or Shared must have been opened so.
+	Propagation Propagation
 }
 
 // Plan is what is mounted over a root file system, and what of it is hidden.
@@ -73,6 +97,9 @@ type Plan struct {
 	// Mounts are attached in order, so a later one may lie inside an earlier.
 	Mounts []Mount
 
+	// Devices are made in the mount of TypeDev, beside the standard ones.
+	Devices []Device
+
 	// Masked paths are hidden: files behind a null device, folders behind an
 	// empty read-only file system. Paths that do not exist are passed over.
 	Masked []string
@@ -80,6 +107,16 @@ type Plan struct {
 	// ReadOnly paths are made read-only with all below them. Paths that do not
 	// exist are passed over.
 	ReadOnly []string
+}
+
+// Device is a node of a device, as mknod(2) makes it. Who may open it is said by
+// its owner and mode alone.
+type Device struct {
+	Path         string // below /dev, without links: "/dev/net/tun"
+	Block        bool   // a block device, not a character device
+	Major, Minor uint32
+	Mode         fs.FileMode // permission bits
+	UID, GID     uint32      // on the host: see Spec.RootUID of sandbox
 }
 
 // Default returns what every container gets: /proc, /sys, /sys/fs/cgroup and
@@ -126,6 +163,11 @@ type Bind struct {
 	ReadOnly  bool // with all mounts below, when Recursive
 	Recursive bool // with the mounts below it
 	Flags     Flags
+
+	// Clear takes flags of the host's mounts away, before Flags are added.
+	Clear Flags
+	// Propagation other than Private needs a host's mount that is shared.
+	Propagation Propagation
 }
 
 // File is a file that [Scaffold] writes.

@@ -137,6 +137,18 @@ func (b *builder) file(f File) error {
 	return b.out.Chmod(relative(where), f.Mode.Perm())
 }
 
+// Resolve returns where a path leads in the image whose root folder is given: an
+// absolute path below its root, without links. What does not exist is taken as it
+// is written.
+func Resolve(image *os.File, p string) (string, error) {
+	b := builder{image: image}
+	at, err := b.locate(p, true)
+	if err != nil {
+		return "", fmt.Errorf("rootfs: resolve %s: %w", p, err)
+	}
+	return at, nil
+}
+
 // maxLinks is how many symbolic links Linux follows in one path.
 const maxLinks = 40
 
@@ -188,8 +200,10 @@ func (b *builder) locate(p string, followLast bool) (string, error) {
 // readLink returns what the image's link at p says, or "" for anything else. p
 // has no links but perhaps the last part.
 func (b *builder) readLink(p string) (string, error) {
-	if _, err := b.out.Lstat(relative(p)); err == nil {
-		return "", nil // made by this builder, which makes no links
+	if b.out != nil {
+		if _, err := b.out.Lstat(relative(p)); err == nil {
+			return "", nil // made by this builder, which makes no links
+		}
 	}
 	f, err := resolveIn(b.image, relative(p), unix.O_PATH|unix.O_NOFOLLOW)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -20,7 +20,14 @@ func (t *table) command(c *Command, rest arg) error {
 		dir := t.resolve(name, number(unix.AT_FDCWD), c.Dir, unix.O_PATH|unix.O_DIRECTORY)
 		t.call(name, unix.SYS_FCHDIR, result(dir))
 	}
-	t.call("set the file mode mask", unix.SYS_UMASK, number(0o022))
+	umask := uint32(0o022)
+	if c.Umask != nil {
+		umask = *c.Umask
+	}
+	t.call("set the file mode mask", unix.SYS_UMASK, number(umask))
+	if c.Personality != 0 {
+		t.call("set the personality", unix.SYS_PERSONALITY, number(c.Personality))
+	}
 	if c.NewSession {
 		t.call("start a session", unix.SYS_SETSID)
 	}
@@ -61,11 +68,13 @@ func (t *table) credentials(c *Command) error {
 	if err != nil {
 		return fmt.Errorf("sandbox: %s: %w", dropping, err)
 	}
-	if unknown := c.Capabilities >> (last + 1); unknown != 0 {
+	has := c.sets()
+	all := has.Bounding | has.Permitted | has.Inheritable
+	if unknown := all >> (last + 1); unknown != 0 {
 		return fmt.Errorf("sandbox: %s: this kernel does not know %v", capabilities, unknown<<(last+1))
 	}
 	for n := range last + 1 {
-		if !c.Capabilities.Has(n) {
+		if !has.Bounding.Has(n) {
 			t.call(dropping, unix.SYS_PRCTL, number(unix.PR_CAPBSET_DROP), number(n))
 		}
 	}
@@ -84,24 +93,55 @@ func (t *table) credentials(c *Command) error {
 	t.call("set the user", unix.SYS_SETRESUID, number(c.UID), number(c.UID), number(c.UID))
 	t.stayUnreadable()
 
-	// Root gets its capabilities from the bounding set when it runs a program.
-	// Others need ambient ones, which must be inheritable.
-	var inheritable capability.Set
-	if c.UID != 0 {
-		inheritable = c.Capabilities
-	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var sets [2]unix.CapUserData
 	for i := range sets {
-		sets[i].Effective = uint32(c.Capabilities >> (32 * i))
-		sets[i].Permitted = uint32(c.Capabilities >> (32 * i))
-		sets[i].Inheritable = uint32(inheritable >> (32 * i))
+		sets[i].Effective = uint32(has.Effective >> (32 * i))
+		sets[i].Permitted = uint32(has.Permitted >> (32 * i))
+		sets[i].Inheritable = uint32(has.Inheritable >> (32 * i))
 	}
 	t.call(capabilities, unix.SYS_CAPSET, t.bytes(memory(&header)), t.bytes(memory(&sets)))
-	for _, n := range inheritable.All() {
+	for _, n := range has.Ambient.All() {
 		t.call(capabilities, unix.SYS_PRCTL, number(unix.PR_CAP_AMBIENT), number(unix.PR_CAP_AMBIENT_RAISE), number(n), number(0), number(0))
 	}
 	return nil
+}
+
+// sets are the process's five sets of capabilities.
+func (c *Command) sets() CapabilitySets {
+	if c.CapabilitySets != nil {
+		return *c.CapabilitySets
+	}
+	all := CapabilitySets{Bounding: c.Capabilities, Effective: c.Capabilities, Permitted: c.Capabilities}
+	// Root gets its capabilities from the bounding set when it runs a program.
+	// Others need ambient ones, which must be inheritable.
+	if c.UID != 0 {
+		all.Inheritable, all.Ambient = c.Capabilities, c.Capabilities
+	}
+	return all
+}
+
+// standing gives the process its place among others, as long as it has the
+// power to.
+func (t *table) standing(c *Command) {
+	if c.CPUs != nil {
+		var set unix.CPUSet
+		for _, n := range c.CPUs {
+			set.Set(n)
+		}
+		t.call("set the processors", unix.SYS_SCHED_SETAFFINITY, number(0), number(unsafe.Sizeof(set)), t.bytes(memory(&set)))
+	}
+	if p := c.IOPriority; p != nil {
+		const thisProcess, classShift = 1, 13 // <linux/ioprio.h>
+		t.call("set the i/o priority", unix.SYS_IOPRIO_SET, number(thisProcess), number(0), number(int(p.Class)<<classShift|p.Level))
+	}
+	if s := c.Scheduler; s != nil {
+		attr := unix.SchedAttr{
+			Policy: s.Policy, Flags: s.Flags, Nice: s.Nice, Priority: s.Priority,
+			Runtime: s.Runtime, Deadline: s.Deadline, Period: s.Period, Size: unix.SizeofSchedAttr,
+		}
+		t.call("set the scheduler", unix.SYS_SCHED_SETATTR, number(0), t.bytes(memory(&attr)), number(0))
+	}
 }
 
 // stayUnreadable follows a change of credentials, which makes the shared memory

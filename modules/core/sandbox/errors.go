@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"syscall"
 )
 
@@ -58,4 +59,36 @@ func (e *ExecError) ExitCode() int {
 		return 127
 	}
 	return 126
+}
+
+// RlimitError is a limit that cannot be set. Errors of a raise match
+// [fs.ErrPermission].
+type RlimitError struct {
+	Name     string // "nofile"
+	Cur, Max uint64 // what was asked for
+	Most     uint64 // the highest possible hard limit
+	Reason   string // why there is a highest one; empty: Cur is above Max
+}
+
+func (e *RlimitError) Error() string {
+	if e.Reason == "" {
+		return fmt.Sprintf("sandbox: the soft limit %s = %s is above the hard limit %s: lower the one or raise the other", e.Name, limitText(e.Cur), limitText(e.Max))
+	}
+	return fmt.Sprintf("sandbox: raise the hard limit %s to %s: %s; ask for %s or less", e.Name, limitText(e.Max), e.Reason, limitText(e.Most))
+}
+
+// Unwrap returns fs.ErrPermission, or fs.ErrInvalid for limits that contradict
+// each other.
+func (e *RlimitError) Unwrap() error {
+	if e.Reason == "" {
+		return fs.ErrInvalid
+	}
+	return fs.ErrPermission
+}
+
+func limitText(n uint64) string {
+	if n == RlimitInfinity {
+		return "unlimited"
+	}
+	return strconv.FormatUint(n, 10)
 }

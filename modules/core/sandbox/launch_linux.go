@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 
@@ -29,7 +30,7 @@ func Launch(ctx context.Context, spec Spec, opts Options) (*Process, error) {
 	if err := t.launch(&spec); err != nil {
 		return nil, err
 	}
-	return t.run(ctx, spec.Cgroup, opts)
+	return t.launched(ctx, spec.Cgroup, &spec.Command, opts)
 }
 
 // Exec starts a further process in all namespaces of target, which must live
@@ -51,13 +52,34 @@ func Exec(ctx context.Context, target *Process, spec ExecSpec, opts Options) (*P
 	if err := t.exec(namespaces, &spec, y); err != nil {
 		return nil, err
 	}
-	p, err := t.run(ctx, spec.Cgroup, opts)
+	p, err := t.launched(ctx, spec.Cgroup, &spec.Command, opts)
 	if err == nil && y != nil {
 		if err = y.attach(p); err != nil {
 			return nil, err
 		}
 	}
 	return p, err
+}
+
+// launched runs the table, and does to the process what cannot be done before.
+func (t *table) launched(ctx context.Context, cgroup *os.File, c *Command, opts Options) (*Process, error) {
+	p, err := t.run(ctx, cgroup, opts)
+	if err != nil || c.OOMScoreAdj == nil {
+		return p, err
+	}
+	// The kernel gives the value to all processes that share their memory, and so
+	// to the caller too, until the child runs its program.
+	err = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", p.PID()), []byte(strconv.Itoa(*c.OOMScoreAdj)), 0)
+	switch {
+	case err == nil, errors.Is(err, unix.ESRCH), errors.Is(err, fs.ErrNotExist):
+		return p, nil // or it has ended already
+	case errors.Is(err, unix.EACCES):
+		err = fmt.Errorf("to be below the caller's it takes CAP_SYS_RESOURCE: %w", err)
+	}
+	err = fmt.Errorf("sandbox: set oom_score_adj to %d: %w", *c.OOMScoreAdj, err)
+	_ = p.Signal(unix.SIGKILL) // it may have ended
+	_, ended := p.Wait(context.WithoutCancel(ctx))
+	return nil, errors.Join(err, ended, p.Close())
 }
 
 // run makes a child that walks the table, and waits until it runs its program

@@ -421,9 +421,9 @@ func TestStepErrors(t *testing.T) {
 			func(s *sandbox.Spec) { s.Dir = "/absent" },
 			"sandbox: enter the working directory /absent: no such file or directory", unix.ENOENT,
 		},
-		"rlimit": {
-			func(s *sandbox.Spec) { s.Rlimits = []sandbox.Rlimit{{Resource: unix.RLIMIT_CORE, Cur: 2, Max: 1}} },
-			"sandbox: set the limit core: invalid argument", unix.EINVAL,
+		"sysctl": {
+			func(s *sandbox.Spec) { s.Sysctls = map[string]string{"net.ipv4.no_such": "1"} },
+			"sandbox: set the sysctl net.ipv4.no_such: no such file or directory", unix.ENOENT,
 		},
 		"used root": {
 			func(s *sandbox.Spec) { s.Root.Close() },

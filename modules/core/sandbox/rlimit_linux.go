@@ -2,8 +2,11 @@ package sandbox
 
 import (
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
 
+	"github.com/containust/containust/modules/core/capability"
 	"golang.org/x/sys/unix"
 )
 
@@ -38,6 +41,46 @@ func ParseRlimit(name string) (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("unknown resource limit %q: it must be one of %s", name, strings.Join(rlimitNames[:], ", "))
+}
+
+// check tells why the limit cannot be set, where hard is the caller's hard limit.
+func (r Rlimit) check(hard uint64) error {
+	e := &RlimitError{Name: rlimitName(r.Resource), Cur: r.Cur, Max: r.Max}
+	if r.Cur > r.Max {
+		return e
+	}
+	if r.Max <= hard {
+		return nil
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var own [2]unix.CapUserData
+	if err := unix.Capget(&header, &own[0]); err != nil {
+		return fmt.Errorf("sandbox: raise the limit %s: %w", e.Name, err)
+	}
+	if own[0].Effective&(1<<capability.SYS_RESOURCE) == 0 {
+		e.Most, e.Reason = hard, "this process has "+limitText(hard)+", and to raise that takes CAP_SYS_RESOURCE"
+		return e
+	}
+	if r.Resource == unix.RLIMIT_NOFILE {
+		return r.checkFiles(e)
+	}
+	return nil
+}
+
+// checkFiles knows the one limit that has a limit.
+func (r Rlimit) checkFiles(e *RlimitError) error {
+	text, err := os.ReadFile("/proc/sys/fs/nr_open")
+	if err != nil {
+		return fmt.Errorf("sandbox: raise the limit %s: %w", e.Name, err)
+	}
+	if e.Most, err = strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64); err != nil {
+		return fmt.Errorf("sandbox: read fs.nr_open: %w", err)
+	}
+	if r.Max <= e.Most {
+		return nil
+	}
+	e.Reason = "the sysctl fs.nr_open of this machine is " + limitText(e.Most)
+	return e
 }
 
 func rlimitName(resource int) string {

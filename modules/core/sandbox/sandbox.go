@@ -44,8 +44,10 @@
 package sandbox
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/containust/containust/modules/core/capability"
 	"github.com/containust/containust/modules/core/rootfs"
@@ -63,13 +65,19 @@ type Spec struct {
 
 	// Root is a detached mount of the root file system; launching attaches it,
 	// so it serves for one launch. See rootfs.Folder and fsmount(2).
-	Root         *os.File
-	ReadOnlyRoot bool // the root's mount alone, not what is mounted over it
+	Root            *os.File
+	ReadOnlyRoot    bool               // the root's mount alone, not what is mounted over it
+	RootPropagation rootfs.Propagation // likewise
 
 	// Plan is mounted over the root; rootfs.Default is the usual start.
 	rootfs.Plan
 
-	Hostname string // empty: the caller's
+	Hostname   string // empty: the caller's
+	Domainname string // of NIS; empty: the caller's
+
+	// Sysctls are kernel parameters by name, "net.ipv4.ip_forward": those of
+	// namespaces that are the container's own.
+	Sysctls map[string]string
 
 	// User is an open user namespace with its maps written, as Prepare makes
 	// it. The process is in it, its ids are those inside, and it owns all other
@@ -86,9 +94,47 @@ type Spec struct {
 	Network     *os.File
 	HostNetwork bool
 
+	// PID, IPC, UTS and CgroupNamespace are where the others come from. In a pid
+	// namespace that is the caller's or that is given, the process is not the
+	// first, and a new /proc needs power over that namespace.
+	PID, IPC, UTS, CgroupNamespace Namespace
+
+	// Mount is an open mount namespace to enter, with its root and all that is
+	// mounted there: Root, Plan, Sysctls and what is said of the root must be
+	// empty. Nil: a new one.
+	Mount *os.File
+
+	// TimeOffsets are what the process's clocks are ahead of the host's, in a time
+	// namespace of its own (Linux 6.1). Those of an Exec stay the host's. Zero:
+	// none, in the caller's namespace.
+	TimeOffsets TimeOffsets
+
 	// Cgroup is an open cgroup v2 folder that the process is born in; it
 	// becomes the root of its cgroup namespace. Nil: the caller's cgroup.
 	Cgroup *os.File
+}
+
+// Namespace is where a process gets a namespace from. The zero value: a new one.
+type Namespace struct {
+	File *os.File // an open one to enter, see namespaces(7)
+	Host bool     // the caller's
+}
+
+// TimeOffsets are offsets of clocks, see time_namespaces(7).
+type TimeOffsets struct {
+	Monotonic, Boottime time.Duration
+}
+
+// String returns the offsets as /proc/PID/timens_offsets takes them.
+func (o TimeOffsets) String() string {
+	line := func(clock string, d time.Duration) string {
+		seconds, rest := d/time.Second, d%time.Second
+		if rest < 0 { // nanoseconds count forwards
+			seconds, rest = seconds-1, rest+time.Second
+		}
+		return fmt.Sprintf("%s %d %d\n", clock, seconds, rest)
+	}
+	return line("monotonic", o.Monotonic) + line("boottime", o.Boottime)
 }
 
 // Command describes a process inside a container.
@@ -106,6 +152,10 @@ type Command struct {
 	// what it has from the start, also when it is not root.
 	Capabilities capability.Set
 
+	// CapabilitySets says more than Capabilities, which must then be empty: each
+	// set of capabilities(7) by itself. A root's program gets all of Bounding.
+	CapabilitySets *CapabilitySets
+
 	// AllowNewPrivileges lets set-uid programs and file capabilities work,
 	// within Capabilities. It leaves out no_new_privs.
 	AllowNewPrivileges bool
@@ -117,6 +167,23 @@ type Command struct {
 
 	Rlimits []Rlimit
 
+	// Umask is the file mode mask; nil is 022.
+	Umask *uint32
+
+	// OOMScoreAdj is written to /proc/PID/oom_score_adj as soon as the program
+	// runs: -1000 (never killed for memory) to 1000. Below the caller's it takes
+	// CAP_SYS_RESOURCE. Nil: the caller's.
+	OOMScoreAdj *int
+
+	// Personality is the execution domain and flags of personality(2), such as
+	// 8 for PER_LINUX32. Zero: the caller's.
+	Personality uint32
+
+	// The standing of the process among others. Nil: the caller's.
+	IOPriority *IOPriority
+	Scheduler  *Scheduler
+	CPUs       []int // that it may run on, by number
+
 	// NewSession makes the process the leader of a new session, without a
 	// controlling terminal.
 	NewSession bool
@@ -124,6 +191,38 @@ type Command struct {
 	// Stdin, Stdout and Stderr are the process's streams; nil is the
 	// container's own /dev/null.
 	Stdin, Stdout, Stderr *os.File
+}
+
+// CapabilitySets are the five sets of a process. Ambient ones must be permitted
+// and inheritable, effective ones permitted.
+type CapabilitySets struct {
+	Bounding, Effective, Permitted, Inheritable, Ambient capability.Set
+}
+
+// IOPriority is a priority of ioprio_set(2).
+type IOPriority struct {
+	Class IOClass
+	Level int // 0 (first) to 7
+}
+
+// IOClass is a class of IOPriority.
+type IOClass int
+
+// The classes. IORealtime takes CAP_SYS_ADMIN or CAP_SYS_NICE.
+const (
+	IONone IOClass = iota
+	IORealtime
+	IOBestEffort
+	IOIdle
+)
+
+// Scheduler is a policy with its parameters, as sched_setattr(2) has them.
+type Scheduler struct {
+	Policy                    uint32 // unix.SCHED_NORMAL, …
+	Flags                     uint64 // unix.SCHED_FLAG_RESET_ON_FORK, …
+	Nice                      int32  // of the normal policies, -20 to 19
+	Priority                  uint32 // of the real-time policies, 1 to 99
+	Runtime, Deadline, Period uint64 // of unix.SCHED_DEADLINE, in nanoseconds; not with a user namespace
 }
 
 // Rlimit is a resource limit of setrlimit(2). Resource is a number of the

@@ -40,6 +40,12 @@ type report struct {
 	Limits     struct{ Cur, Max uint64 }
 	Interfaces string
 	Keyring    int
+	IOPriority int
+	Scheduler  struct {
+		Policy uint32
+		Nice   int32
+	}
+	Boottime int64
 }
 
 // buildProbe compiles the probe once for all tests.

@@ -46,23 +46,61 @@ func (t *table) launch(spec *Spec) error {
 	if err := t.namespaces(spec); err != nil {
 		return err
 	}
+	null, err := t.root(spec)
+	if err != nil {
+		return err
+	}
+	if spec.Hostname != "" {
+		t.call("set the host name", unix.SYS_SETHOSTNAME, t.text(spec.Hostname), number(len(spec.Hostname)))
+	}
+	if spec.Domainname != "" {
+		t.call("set the domain name", unix.SYS_SETDOMAINNAME, t.text(spec.Domainname), number(len(spec.Domainname)))
+	}
+	return t.command(&spec.Command, null)
+}
+
+// root gives the process its root file system, and returns its null device.
+func (t *table) root(spec *Spec) (null arg, err error) {
+	if spec.Mount != nil { // it was entered, with all that is there
+		return t.null(number(unix.AT_FDCWD), nil), nil
+	}
 	root := t.file(spec.Root)
 	t.attachRoot(root)
 	dev, mounted, err := t.mounts(root, spec)
 	if err != nil {
-		return err
+		return arg{}, err
 	}
-	null := t.null(root, dev)
+	null = t.null(root, dev)
+	t.sysctls(spec.Sysctls)
 	t.mask(mounted, null, spec.Masked)
 	t.makeReadOnly(mounted, spec.ReadOnly)
 	if spec.ReadOnlyRoot {
 		t.setAttr("make the root file system read-only", root, 0, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 	}
 	t.pivot()
-	if spec.Hostname != "" {
-		t.call("set the host name", unix.SYS_SETHOSTNAME, t.text(spec.Hostname), number(len(spec.Hostname)))
+	if spec.RootPropagation != rootfs.Private {
+		// Not before: a root that is shared cannot be changed.
+		t.setAttr("set the propagation of the root file system", number(unix.AT_FDCWD), 0, unix.MountAttr{Propagation: spec.RootPropagation.Bits()})
 	}
-	return t.command(&spec.Command, null)
+	return null, nil
+}
+
+// sysctls writes kernel parameters, through a /proc that nothing of the image
+// lies over.
+func (t *table) sysctls(values map[string]string) {
+	if len(values) == 0 {
+		return
+	}
+	proc := t.newFileSystem("make a file system for sysctls", "proc", nil, rootfs.NoSuid|rootfs.NoDev|rootfs.NoExec)
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		name := "set the sysctl " + key
+		file := t.open(name, proc, "sys/"+sysctlPath(key), unix.O_WRONLY, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_XDEV)
+		t.write(name, result(file), values[key])
+	}
+}
+
+func (t *table) write(name string, file arg, text string) {
+	t.call(name, unix.SYS_WRITE, file, t.text(text), number(len(text)))
 }
 
 // exec fills the table for a further process, with a terminal where y is set.
@@ -70,9 +108,10 @@ func (t *table) exec(namespaces *os.File, spec *ExecSpec, y *tty) error {
 	if err := spec.check(); err != nil {
 		return err
 	}
-	if err := t.raise(spec.Rlimits); err != nil {
+	if err := t.raise(spec.Rlimits, true); err != nil {
 		return err
 	}
+	t.standing(&spec.Command)
 	const name = "enter the container"
 	t.call(name, unix.SYS_SETNS, t.file(namespaces), number(unix.CLONE_NEWNS|unix.CLONE_NEWPID|
 		unix.CLONE_NEWIPC|unix.CLONE_NEWUTS|unix.CLONE_NEWCGROUP|unix.CLONE_NEWNET))
@@ -91,51 +130,75 @@ func (t *table) exec(namespaces *os.File, spec *ExecSpec, y *tty) error {
 	return t.command(&spec.Command, t.null(number(unix.AT_FDCWD), nil))
 }
 
+// namespaces enters those that are given and makes the others. With a user
+// namespace, that one owns what is made: the steps after that have power inside
+// and none outside.
 func (t *table) namespaces(spec *Spec) error {
-	if spec.User != nil {
-		return t.userNamespaces(spec)
-	}
-	t.cloneFlags = unix.CLONE_NEWPID
-	// Here and not in the clone, which holds up the caller's thread, and where
-	// a cgroup namespace would be rooted in the caller's cgroup.
-	fresh := unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
-	switch {
-	case spec.Network != nil:
-		t.enterNetwork(spec.Network)
-	case !spec.HostNetwork:
-		fresh |= unix.CLONE_NEWNET
-	}
-	t.call("make namespaces", unix.SYS_UNSHARE, number(fresh))
-	if fresh&unix.CLONE_NEWNET != 0 {
-		t.bringUpLoopback()
-	}
-	return nil
-}
-
-// userNamespaces enters a user namespace and then makes the others, which it
-// owns: the steps after that have power inside and none outside.
-func (t *table) userNamespaces(spec *Spec) error {
-	if err := t.raise(spec.Rlimits); err != nil {
+	if err := t.raise(spec.Rlimits, spec.User != nil); err != nil {
 		return err
 	}
-	if spec.Network != nil {
-		t.enterNetwork(spec.Network)
+	t.standing(&spec.Command)
+	var clocks arg
+	if spec.TimeOffsets != (TimeOffsets{}) {
+		// Opened as long as the process may.
+		clocks = result(t.open("open the clocks' offsets", number(unix.AT_FDCWD), "/proc/self/timens_offsets", unix.O_WRONLY, 0))
 	}
-	t.call("enter the user namespace", unix.SYS_SETNS, t.file(spec.User), number(unix.CLONE_NEWUSER))
-	t.becomeRoot()
-	fresh := uint64(unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP)
-	if spec.Network == nil && !spec.HostNetwork {
-		fresh |= unix.CLONE_NEWNET
+	fresh := t.enter(spec)
+	if spec.User != nil {
+		t.call("enter the user namespace", unix.SYS_SETNS, t.file(spec.User), number(unix.CLONE_NEWUSER))
+		t.becomeRoot()
 	}
-	t.fork("make namespaces", fresh)
+	if spec.TimeOffsets != (TimeOffsets{}) {
+		// The process itself is in it only once it runs its program.
+		t.call("make a time namespace", unix.SYS_UNSHARE, number(unix.CLONE_NEWTIME))
+		t.write("set the clocks' offsets", clocks, spec.TimeOffsets.String())
+	}
+	switch {
+	case spec.User != nil:
+		t.fork("make namespaces", fresh)
+	case fresh&unix.CLONE_NEWPID != 0:
+		t.cloneFlags = unix.CLONE_NEWPID
+	}
+	if spec.User == nil {
+		// Here and not in the clone, which holds up the caller's thread, and where
+		// a cgroup namespace would be rooted in the caller's cgroup.
+		if fresh &^= unix.CLONE_NEWPID; fresh != 0 {
+			t.call("make namespaces", unix.SYS_UNSHARE, number(fresh))
+		}
+		if spec.PID.File != nil {
+			// A process does not change its own pid namespace, only its children's.
+			t.fork("clone inside the pid namespace", 0)
+		}
+	}
 	if fresh&unix.CLONE_NEWNET != 0 {
 		t.bringUpLoopback()
 	}
 	return nil
 }
 
-func (t *table) enterNetwork(ns *os.File) {
-	t.call("enter the network namespace", unix.SYS_SETNS, t.file(ns), number(unix.CLONE_NEWNET))
+// enter enters the namespaces that are given, but for the user namespace, and
+// returns the flags of those that have to be made.
+func (t *table) enter(spec *Spec) (fresh uint64) {
+	for _, n := range [...]struct {
+		name string
+		from Namespace
+		flag uint64
+	}{
+		{"network", Namespace{File: spec.Network, Host: spec.HostNetwork}, unix.CLONE_NEWNET},
+		{"pid", spec.PID, unix.CLONE_NEWPID},
+		{"ipc", spec.IPC, unix.CLONE_NEWIPC},
+		{"uts", spec.UTS, unix.CLONE_NEWUTS},
+		{"cgroup", spec.CgroupNamespace, unix.CLONE_NEWCGROUP},
+		{"mount", Namespace{File: spec.Mount}, unix.CLONE_NEWNS},
+	} {
+		switch {
+		case n.from.File != nil:
+			t.call("enter the "+n.name+" namespace", unix.SYS_SETNS, t.file(n.from.File), number(n.flag))
+		case !n.from.Host:
+			fresh |= n.flag
+		}
+	}
+	return fresh
 }
 
 // rootSteps is how many steps becomeRoot has.
@@ -150,16 +213,19 @@ func (t *table) becomeRoot() {
 	t.stayUnreadable()
 }
 
-// raise raises hard limits, which takes power outside of the user namespace
-// that comes next. The limits themselves are set at the end: until then they
-// could be in the way.
-func (t *table) raise(limits []Rlimit) error {
+// raise finds out whether the limits can be set, and with before raises hard
+// limits, which takes power outside of the user namespace that comes next. The
+// limits themselves are set at the end: until then they could be in the way.
+func (t *table) raise(limits []Rlimit, before bool) error {
 	for _, r := range limits {
 		var own unix.Rlimit
 		if err := unix.Prlimit(0, r.Resource, nil, &own); err != nil {
 			return fmt.Errorf("sandbox: read the limit %s: %w", rlimitName(r.Resource), err)
 		}
-		if r.Max > own.Max {
+		if err := r.check(own.Max); err != nil {
+			return err
+		}
+		if before && r.Max > own.Max {
 			t.setLimit(r.Resource, unix.Rlimit{Cur: own.Cur, Max: r.Max})
 		}
 	}
@@ -222,7 +288,9 @@ func (t *table) mounts(root arg, spec *Spec) (dev *os.File, mounted places, err 
 		switch {
 		case m.Source != nil:
 			source = t.file(m.Source)
-			t.setAttr(name, source, unix.AT_RECURSIVE, unix.MountAttr{Attr_set: m.Flags.Attrs(), Propagation: unix.MS_PRIVATE})
+			t.setAttr(name, source, unix.AT_RECURSIVE, unix.MountAttr{
+				Attr_set: m.Flags.Attrs(), Attr_clr: m.Flags.Cleared(), Propagation: m.Propagation.Bits(),
+			})
 		case m.Type == rootfs.TypeDev && dev != nil:
 			return nil, nil, fmt.Errorf("sandbox: %s: the specification mounts %q twice", name, m.Type)
 		case m.Type == rootfs.TypeDev:
@@ -230,7 +298,7 @@ func (t *table) mounts(root arg, spec *Spec) (dev *os.File, mounted places, err 
 			if spec.User != nil {
 				options = append([]string{fmt.Sprintf("uid=%d", spec.RootUID), fmt.Sprintf("gid=%d", spec.RootGID)}, options...)
 			}
-			if dev, err = rootfs.Dev(options, m.Flags); err != nil {
+			if dev, err = rootfs.Dev(options, m.Flags, spec.Devices...); err != nil {
 				return nil, nil, fmt.Errorf("sandbox: %s: %w", name, err)
 			}
 			source = t.file(t.own(dev))
@@ -244,6 +312,12 @@ func (t *table) mounts(root arg, spec *Spec) (dev *os.File, mounted places, err 
 			source = t.file(t.own(sys))
 		default:
 			source = t.newFileSystem(name, m.Type, m.Options, m.Flags)
+		}
+		if m.Source == nil && m.Propagation != rootfs.Private {
+			t.setAttr(name, source, 0, unix.MountAttr{Propagation: m.Propagation.Bits()})
+		}
+		if m.Top != 0 {
+			t.setAttr(name, source, 0, unix.MountAttr{Attr_set: m.Top.Attrs(), Attr_clr: m.Top.Cleared()})
 		}
 		// Resolved in the root, whatever links the image has there.
 		target := t.resolve(name, root, m.Target, unix.O_PATH)

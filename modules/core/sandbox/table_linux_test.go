@@ -4,11 +4,13 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/containust/containust/modules/core/capability"
@@ -50,7 +52,7 @@ func TestTableGolden(t *testing.T) {
 			Args: []string{"server", "-v"}, Env: []string{"PATH=/a:/b:", "SECRET=x"}, Dir: "/data",
 			UID: 1000, GID: 100, Groups: []uint32{7, 8},
 			Capabilities: capability.Of(capability.NET_RAW, capability.CHOWN),
-			Rlimits:      []Rlimit{{Resource: unix.RLIMIT_NOFILE, Cur: 1024, Max: RlimitInfinity}},
+			Rlimits:      []Rlimit{{Resource: unix.RLIMIT_NOFILE, Cur: 64, Max: 128}},
 			NewSession:   true,
 			Stdout:       os.Stdin,
 			Filter:       seccomp.Program{Instructions: make([]bpf.RawInstruction, 3), Flags: seccomp.LogActions},
@@ -65,6 +67,30 @@ func TestTableGolden(t *testing.T) {
 		Command: Command{Args: []string{"/server"}},
 	}))
 	golden(t, "user", tab.String())
+
+	umask := uint32(0o077)
+	tab = &table{clonesDetached: true}
+	require.NoError(t, tab.launch(&Spec{
+		Root: os.Stdin, User: os.Stdout, Domainname: "example",
+		Plan: rootfs.Plan{Mounts: []rootfs.Mount{
+			{Target: "/a", Source: os.Stderr, Flags: rootfs.NoAtime, Top: rootfs.ReadOnly, Propagation: rootfs.Slave},
+			{Target: "/b", Type: "tmpfs", Flags: rootfs.StrictAtime, Propagation: rootfs.Unbindable},
+		}},
+		RootPropagation: rootfs.Shared,
+		Sysctls:         map[string]string{"net.ipv4.ip_forward": "1", "kernel.shmmax": "2"},
+		PID:             Namespace{File: os.Stdin}, IPC: Namespace{File: os.Stdin}, UTS: Namespace{}, CgroupNamespace: Namespace{Host: true},
+		TimeOffsets: TimeOffsets{Boottime: -time.Millisecond},
+		Command: Command{
+			Args: []string{"/server"}, Umask: &umask, Personality: 8,
+			IOPriority: &IOPriority{Class: IOBestEffort, Level: 7}, Scheduler: &Scheduler{Policy: unix.SCHED_BATCH, Nice: 5}, CPUs: []int{0},
+			CapabilitySets: &CapabilitySets{Bounding: capability.Of(capability.CHOWN)},
+		},
+	}))
+	golden(t, "general", tab.String())
+
+	tab = &table{}
+	require.NoError(t, tab.launch(&Spec{Mount: os.Stdin, PID: Namespace{File: os.Stdin}, Command: Command{Args: []string{"/server"}}}))
+	golden(t, "enter", tab.String())
 
 	tab = &table{}
 	require.NoError(t, tab.exec(os.Stdout, &ExecSpec{Command: Command{Args: []string{"/bin/sh"}, AllowNewPrivileges: true}}, nil))
@@ -116,16 +142,30 @@ func TestLayout(t *testing.T) {
 	require.EqualValues(t, 128, unsafe.Sizeof(childInfo{}))
 }
 
-// What a user namespace may not do any more is done before.
+// What a user namespace may not do any more is done before, or refused by name.
 func TestRaise(t *testing.T) {
 	var own unix.Rlimit
 	require.NoError(t, unix.Getrlimit(unix.RLIMIT_RTPRIO, &own))
 	tab := &table{}
-	require.NoError(t, tab.raise([]Rlimit{{Resource: unix.RLIMIT_RTPRIO, Max: own.Max}}))
+	require.NoError(t, tab.raise([]Rlimit{{Resource: unix.RLIMIT_RTPRIO, Max: own.Max}}, true))
 	require.Empty(t, tab.steps, "nothing to raise")
-	require.NoError(t, tab.raise([]Rlimit{{Resource: unix.RLIMIT_RTPRIO, Max: own.Max + 1}}))
-	want := unix.Rlimit{Cur: own.Cur, Max: own.Max + 1}
-	require.Equal(t, fmt.Sprintf("  0 prlimit64(0, %d, {%x}) # set the limit rtprio\n", unix.RLIMIT_RTPRIO, memory(&want)), tab.String())
+	err := tab.raise([]Rlimit{{Resource: unix.RLIMIT_RTPRIO, Max: own.Max + 1}}, true)
+	if _, failed := err.(*RlimitError); failed { //nolint:errorlint // a wrapped one would say more
+		require.EqualError(t, err, fmt.Sprintf("sandbox: raise the hard limit rtprio to %[2]d: this process has %[1]d, and to raise that takes CAP_SYS_RESOURCE; ask for %[1]d or less", own.Max, own.Max+1))
+		require.ErrorIs(t, err, fs.ErrPermission)
+		require.Empty(t, tab.steps)
+	} else {
+		require.NoError(t, err)
+		want := unix.Rlimit{Cur: own.Cur, Max: own.Max + 1}
+		require.Equal(t, fmt.Sprintf("  0 prlimit64(0, %d, {%x}) # set the limit rtprio\n", unix.RLIMIT_RTPRIO, memory(&want)), tab.String())
+	}
+
+	err = tab.raise([]Rlimit{{Resource: unix.RLIMIT_NOFILE, Cur: 2, Max: 1}}, false)
+	require.EqualError(t, err, "sandbox: the soft limit nofile = 2 is above the hard limit 1: lower the one or raise the other")
+	require.ErrorIs(t, err, fs.ErrInvalid)
+	require.Error(t, tab.raise([]Rlimit{{Resource: unix.RLIMIT_NOFILE, Max: RlimitInfinity}}, false), "files are never unlimited")
+	require.ErrorContains(t, Rlimit{Resource: unix.RLIMIT_NOFILE, Max: 1 << 40}.checkFiles(&RlimitError{Name: "nofile", Max: 1 << 40}),
+		"sandbox: raise the hard limit nofile to 1099511627776: the sysctl fs.nr_open of this machine is ")
 }
 
 // A table of calls with known answers finds out what the assembly does with

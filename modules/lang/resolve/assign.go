@@ -303,10 +303,11 @@ func (r *resolver) setSecrets(inst *instance, c *stack.Component, v outcome) {
 			continue
 		}
 		seen[name] = item.rng
-		c.Secrets = append(c.Secrets, name)
+		one := stack.Secret{Name: name, Range: item.rng, Text: stack.Text{Shown: "${secret." + name + "}"}}
 		if !inst.checkOnly && !r.gaveUp {
-			r.secretExists(name, item.rng)
+			one.Text.Value, _ = r.secretExists(name, item.rng)
 		}
+		c.Secrets = append(c.Secrets, one)
 	}
 }
 

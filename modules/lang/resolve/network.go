@@ -154,8 +154,8 @@ func (r *resolver) mounts(c *stack.Component) {
 	if len(c.Secrets) > 0 {
 		claim(secretsDir, c.Where["secrets"])
 	}
-	for _, name := range c.Secrets {
-		claim(secretsDir+"/"+name, c.Where["secrets"])
+	for _, s := range c.Secrets {
+		claim(secretsDir+"/"+s.Name, s.Range)
 	}
 	if c.Tmpfs != nil {
 		for _, t := range c.Tmpfs {

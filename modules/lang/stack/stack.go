@@ -55,7 +55,7 @@ type Component struct {
 	Volumes  []Volume
 	Tmpfs    []Tmpfs
 	Files    []File
-	Secrets  []string
+	Secrets  []Secret
 	ReadOnly bool
 
 	Memory, MemorySwap int64   // bytes; 0: none
@@ -95,6 +95,13 @@ func (t Text) Secret() bool { return t.Value != t.Shown }
 
 // String returns the form that may be shown.
 func (t Text) String() string { return t.Shown }
+
+// Secret is a file /run/secrets/<Name>.
+type Secret struct {
+	Name  string
+	Range token.Range // in the list
+	Text  Text        // empty where secrets are only checked
+}
 
 // EnvVar is one environment variable.
 type EnvVar struct {

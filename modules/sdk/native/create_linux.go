@@ -23,7 +23,7 @@ import (
 // mount points and files. An exposure that cannot be made is an error here,
 // before anything runs.
 func (b *Backend) Create(ctx context.Context, cfg container.Config) (_ container.ID, err error) {
-	if err := supported(cfg); err != nil {
+	if err := errors.Join(supported(cfg), b.ids.supports(cfg)); err != nil {
 		return "", err
 	}
 	if err := b.prepareFilter(&cfg); err != nil {
@@ -117,7 +117,7 @@ func supported(cfg container.Config) error {
 		"memory": cfg.Resources.Memory != 0, "memory_swap": cfg.Resources.MemorySwap != 0,
 		"cpu": cfg.Resources.CPUs != 0, "cpu_weight": cfg.Resources.CPUWeight != 0,
 		"pids": cfg.Resources.PIDs != 0, "io": cfg.Resources.IO != nil,
-		"devices": len(cfg.Devices) > 0, "init": cfg.Init,
+		"init": cfg.Init,
 	} {
 		if set {
 			not = append(not, name)
@@ -151,6 +151,9 @@ func (b *Backend) makeLayer(ctx context.Context, cfg container.Config, ids idmap
 	image, err := rootfs.Image(layerPaths(cfg))
 	if err != nil {
 		return err
+	}
+	if cfg, err = resolve(cfg, image); err != nil {
+		return errors.Join(err, image.Close())
 	}
 	files, err := b.generatedFiles(ctx, cfg, image)
 	if err == nil {
@@ -217,6 +220,47 @@ func hostname(cfg container.Config) string {
 	return cfg.Name
 }
 
+// resolve returns a configuration whose mounts, files and working directory have
+// paths without links of the image: only of such paths it can be told which lies
+// in which. A working directory that need not or cannot be made is left out.
+func resolve(cfg container.Config, image *os.File) (container.Config, error) {
+	taken := map[string]string{}
+	cfg.Mounts = slices.Clone(cfg.Mounts)
+	for i := range cfg.Mounts {
+		m := &cfg.Mounts[i]
+		if system(m.Target) {
+			continue // the image has no say there
+		}
+		target, err := rootfs.Resolve(image, m.Target)
+		if err != nil {
+			return cfg, err
+		}
+		if other := taken[target]; other != "" {
+			return cfg, fmt.Errorf("mount %s: the image has a link that leads to the same place as %s: mount one of the two", m.Target, other)
+		}
+		m.Target, taken[target] = target, m.Target
+	}
+	cfg.Files = slices.Clone(cfg.Files)
+	for i := range cfg.Files {
+		f := &cfg.Files[i]
+		dir, name := path.Split(path.Clean(f.Path)) // a file replaces a link at its own place
+		if dir == "/" || system(f.Path) {
+			continue
+		}
+		dir, err := rootfs.Resolve(image, dir)
+		if err != nil {
+			return cfg, err
+		}
+		f.Path = path.Join(dir, name)
+	}
+	dir, err := rootfs.Resolve(image, cfg.WorkDir)
+	if err != nil || system(dir) {
+		dir = "" // whoever enters it gets the error
+	}
+	cfg.WorkDir = dir
+	return cfg, nil
+}
+
 // scaffold is what the generated layer holds: everything but what lies inside a
 // tmpfs or a volume, which is made there at each start.
 func (b *Backend) scaffold(cfg container.Config, files []rootfs.File) rootfs.Scaffold {
@@ -241,7 +285,28 @@ func (b *Backend) scaffold(cfg container.Config, files []rootfs.File) rootfs.Sca
 			s.Files = append(s.Files, f)
 		}
 	}
+	if cfg.WorkDir != "" && covering(cfg.WorkDir, cfg.Mounts) == nil {
+		s.Dirs = append(s.Dirs, cfg.WorkDir)
+	}
 	return s
+}
+
+// system tells whether a path is in one of the file systems that every
+// container has, such as /proc.
+func system(p string) bool {
+	return slices.ContainsFunc(rootfs.Default().Mounts, func(m rootfs.Mount) bool {
+		return p == m.Target || strings.HasPrefix(p, m.Target+"/")
+	})
+}
+
+// covering returns the mount that shows a path: one on it or around it.
+func covering(target string, mounts []container.Mount) *container.Mount {
+	for i := range mounts {
+		if mounts[i].Target == target {
+			return &mounts[i]
+		}
+	}
+	return within(target, mounts)
 }
 
 // within returns the mount that a path lies in, the innermost one, or nil.

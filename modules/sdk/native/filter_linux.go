@@ -2,8 +2,11 @@ package native
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/containust/containust/modules/core/capability"
 	"github.com/containust/containust/modules/core/container"
@@ -20,6 +23,8 @@ type filters struct {
 // filterKey is what a program depends on.
 type filterKey struct {
 	profile string // its text; empty: the default
+	open    bool   // unconfined
+	guarded bool
 	caps    capability.Set
 }
 
@@ -54,10 +59,10 @@ func custom(cfg container.Config) bool {
 
 // program returns the filter of a configuration.
 func (f *filters) program(cfg container.Config, caps capability.Set) (seccomp.Program, error) {
-	if cfg.Seccomp == "unconfined" {
+	key := filterKey{caps: caps, open: cfg.Seccomp == "unconfined", guarded: writesHost(cfg)}
+	if key.open && !key.guarded {
 		return seccomp.Program{}, nil
 	}
-	key := filterKey{caps: caps}
 	if custom(cfg) {
 		key.profile = cfg.SeccompProfile
 	}
@@ -68,11 +73,18 @@ func (f *filters) program(cfg container.Config, caps capability.Set) (seccomp.Pr
 		return program, nil
 	}
 	profile := seccomp.Default()
+	if key.open {
+		profile.DefaultAction, profile.Entries = seccomp.Allow, nil
+	}
 	if custom(cfg) {
 		var err error
 		if profile, err = seccomp.Parse([]byte(key.profile)); err != nil {
 			return seccomp.Program{}, fmt.Errorf("%s: %w", cfg.Seccomp, err)
 		}
+	}
+	if key.guarded {
+		// In front: of two entries without conditions the first counts.
+		profile.Entries = append(noSetID(), profile.Entries...)
 	}
 	program, err := profile.Compile(seccomp.Options{Capabilities: caps})
 	if err != nil {
@@ -83,4 +95,49 @@ func (f *filters) program(cfg container.Config, caps capability.Set) (seccomp.Pr
 	}
 	f.compiled[key] = program
 	return program, nil
+}
+
+// writesHost tells whether a container can write to a path of the host.
+func writesHost(cfg container.Config) bool {
+	return slices.ContainsFunc(cfg.Mounts, func(m container.Mount) bool {
+		return m.Kind == container.MountBind && !m.ReadOnly
+	})
+}
+
+// noSetID are the entries that keep a container from making files set-user-id or
+// set-group-id. What it writes to a path of the host belongs to a user of the
+// host: with such a file, anybody there who can reach the path would become that
+// user. The mount is nosuid, but only inside.
+//
+// The mode of openat2 is in memory that a filter cannot see, and so is all that
+// io_uring does. Programs know what to do without these two.
+func noSetID() []seccomp.Entry {
+	entries := []seccomp.Entry{{Names: []string{"openat2", "io_uring_setup", "io_uring_enter"}, Action: seccomp.Errno(uint16(unix.ENOSYS))}}
+	for _, call := range []struct {
+		names       []string
+		mode, flags int // the indexes of the arguments
+	}{
+		{names: []string{"chmod", "fchmod", "creat", "mknod"}, mode: 1},
+		{names: []string{"fchmodat", "fchmodat2", "mknodat"}, mode: 2},
+		{names: []string{"open"}, flags: 1, mode: 2},
+		{names: []string{"openat"}, flags: 2, mode: 3},
+	} {
+		for _, bit := range []uint64{unix.S_ISUID, unix.S_ISGID} {
+			e := seccomp.Entry{
+				Names: call.names, Action: seccomp.Errno(uint16(unix.EPERM)),
+				Args: []seccomp.Arg{{Index: call.mode, Op: seccomp.MaskedEqual, Value: bit, Want: bit}},
+			}
+			if call.flags == 0 {
+				entries = append(entries, e)
+				continue
+			}
+			// Without one of these there is no mode, whatever lies in its place.
+			for _, create := range []uint64{unix.O_CREAT, unix.O_TMPFILE &^ unix.O_DIRECTORY} {
+				flag := seccomp.Arg{Index: call.flags, Op: seccomp.MaskedEqual, Value: create, Want: create}
+				e.Args = []seccomp.Arg{e.Args[0], flag}
+				entries = append(entries, e)
+			}
+		}
+	}
+	return entries
 }

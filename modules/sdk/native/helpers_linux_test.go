@@ -17,8 +17,14 @@ func itoa(n uint16) string { return strconv.Itoa(int(n)) }
 // buildGet compiles testdata/get and returns the static program.
 func buildGet(t *testing.T) []byte {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "get")
-	require.NoError(t, kerneltest.Build(path, "./testdata/get"))
+	return build(t, "get")
+}
+
+// build compiles a program of testdata.
+func build(t *testing.T, name string) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, kerneltest.Build(path, "./testdata/"+name))
 	program, err := os.ReadFile(path)
 	require.NoError(t, err)
 	return program

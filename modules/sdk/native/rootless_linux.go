@@ -76,6 +76,15 @@ func (h hostIDs) FreeAll(ctx context.Context) error {
 	return h.Project.FreeAll(ctx)
 }
 
+// supports finds what a container cannot have with these ids.
+func (h hostIDs) supports(cfg container.Config) error {
+	if h.shared == nil || len(cfg.Devices) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: an ordinary user can give a container no devices of the host: run it as root, or remove devices from the component: %w",
+		cfg.Name, errors.ErrUnsupported)
+}
+
 // reconnect restores what ended with an earlier backend: exposed ports, and when
 // nothing of it was left that held the router's mount, the router with all its
 // interfaces.

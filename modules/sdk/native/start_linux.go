@@ -129,9 +129,10 @@ func commandError(err error) error {
 type launch struct {
 	backend  *Backend
 	cfg      container.Config
+	places   container.Config // cfg with paths of the image resolved
 	ids      idmap.IDs
 	ns       *sandbox.Namespaces
-	owners   map[owner]*sandbox.Namespaces // that map one owner on disk to the user
+	owners   map[string]*sandbox.Namespaces // that map owners on disk, by their maps
 	root     *os.File
 	mounts   []rootfs.Mount
 	endpoint *network.Endpoint
@@ -180,10 +181,16 @@ func (l *launch) prepareRoot(ctx context.Context) error {
 		return err
 	}
 
+	if l.places, err = resolve(l.cfg, l.root); err != nil {
+		return err
+	}
 	// Outer mounts first, so that one may lie inside another.
-	mounts := slices.Clone(l.cfg.Mounts)
+	mounts := slices.Clone(l.places.Mounts)
 	slices.SortStableFunc(mounts, func(a, b container.Mount) int { return len(a.Target) - len(b.Target) })
 	for _, m := range mounts {
+		if isShared(m) {
+			continue
+		}
 		f, err := l.openMount(ctx, m, mounts)
 		if err != nil {
 			return fmt.Errorf("mount %s: %w", m.Target, err)
@@ -247,6 +254,10 @@ func (l *launch) run(ctx context.Context, group *os.File) (*sandbox.Process, err
 		return nil, err
 	}
 	spec.Mounts = append(spec.Mounts, l.mounts...)
+	l.sizeShared(spec.Mounts)
+	if spec.Devices, err = l.devices(); err != nil {
+		return nil, err
+	}
 	if l.endpoint != nil {
 		spec.Network = l.endpoint.NS()
 	}

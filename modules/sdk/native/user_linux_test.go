@@ -7,12 +7,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -320,25 +322,114 @@ func TestSharedVolume(t *testing.T) {
 }
 
 // Root of a container, with every power over its files, leaves no set-uid file
-// of the host's root where the host did not give it a folder of that.
-func TestSetUIDInVolume(t *testing.T) {
+// of any user of the host: in a host path there is no way to make one, and in a
+// volume it is nobody's.
+func TestSetUIDOnHost(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the program knows amd64's system calls")
+	}
+	program := build(t, "setid")
+	for _, profile := range []string{"", "unconfined"} {
+		p := newProject(t)
+		host := t.TempDir() // of the host's root
+		cfg := p.config(t, "c", "/bin/setid", "/mnt")
+		require.NoError(t, os.WriteFile(filepath.Join(cfg.Layers[0].Path, "bin/setid"), program, 0o755))
+		cfg.Capabilities, cfg.Seccomp = []string{"docker"}, profile
+		cfg.Mounts = []container.Mount{{Kind: container.MountBind, Source: host, Target: "/mnt"}}
+		exit, out := p.run(t, cfg)
+		require.Zero(t, exit.Code, out)
+		for line := range strings.Lines(out) {
+			want := ": 1\n" // EPERM
+			if strings.HasPrefix(line, "openat2-") {
+				want = ": 38\n" // ENOSYS
+			} else if strings.HasPrefix(line, "garbage-") {
+				want = ": 0\n"
+			}
+			require.True(t, strings.HasSuffix(line, want), "%q: %s", profile, line)
+		}
+		require.Equal(t, 24, strings.Count(out, "\n"), out)
+		require.Empty(t, setID(t, host))
+
+		// Where nobody of the host owns the files, all the ways lead there.
+		volume := cfg
+		volume.Name, volume.Mounts = "v", []container.Mount{{Kind: container.MountVolume, Source: "data", Target: "/mnt"}}
+		_, out = p.run(t, volume)
+		require.Len(t, setID(t, filepath.Join(p.opts.StateDir, "volumes/data")), 22, out)
+		for _, name := range setID(t, filepath.Join(p.opts.StateDir, "volumes/data")) {
+			uid, gid := ownerOf(t, name)
+			require.EqualValues(t, 0x7ffe0000, uid, name)
+			require.EqualValues(t, 0x7ffe0000, gid, name)
+		}
+	}
+}
+
+// setID returns the files below a folder that are set-user-id or set-group-id.
+func setID(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil && info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
+			names = append(names, path)
+		}
+		return err
+	}))
+	return names
+}
+
+// A container that starts as root and steps down, as those of databases do, can
+// give its volume to the user that it becomes; who never was root sees that
+// user's files as its own.
+func TestVolumeOfManyUsers(t *testing.T) {
+	const rest = 0x7ffe0000
 	p := newProject(t)
-	host := t.TempDir()
-	require.NoError(t, os.Chown(host, 1000, 1000))
-	cfg := p.config(t, "c", "sh", "-c", `for d in /srv/data /mnt; do
-		cat /bin/busybox >$d/su && chmod 6755 $d/su && stat -c '%u %a' $d/su; chown 0:0 $d/su; chown 5:5 $d/su 2>&1; done; /srv/data/su id`)
+	cfg := p.config(t, "db", "sh", "-c", `cd /srv/data; stat -c '%u:%g %n' . hello theirs outsider; chown -R 70:71 . && stat -c '%u:%g %n' . hello; sleep 1000`)
+	data := filepath.Join(cfg.Layers[0].Path, "srv/data")
+	require.NoError(t, os.Chown(data, 33, 34))
+	for name, id := range map[string]int{"theirs": 1000, "outsider": 1 << 20} {
+		require.NoError(t, os.WriteFile(filepath.Join(data, name), nil, 0o600))
+		require.NoError(t, os.Chown(filepath.Join(data, name), id, id))
+	}
+	cfg.Capabilities = []string{"CHOWN", "SETUID", "SETGID", "DAC_OVERRIDE", "FOWNER"}
+	cfg.Mounts = []container.Mount{{Kind: container.MountVolume, Source: "data", Target: "/srv/data"}}
+	p.start(t, cfg)
+	const want = "33:34 .\n0:0 hello\n1000:1000 theirs\n65534:65534 outsider\n70:71 .\n70:71 hello\n"
+	require.Eventually(t, func() bool { return p.log(t, "db") == want }, 5*time.Second, 10*time.Millisecond, "%s", p.log(t, "db"))
+	require.Equal(t, "mine\n", p.exec(t, "db", "70:71", "cd /srv/data; echo mine >own; chmod 600 own; cat own"))
+	uid, gid := ownerOf(t, filepath.Join(p.opts.StateDir, "volumes/data/own"))
+	require.EqualValues(t, rest+70, uid)
+	require.EqualValues(t, rest+71, gid)
+
+	backup := p.config(t, "backup", "sleep", "1000")
+	backup.User, backup.Mounts = "5:6", cfg.Mounts
+	p.start(t, backup)
+	require.Equal(t, "5:6 own\nmine\n", p.exec(t, "backup", "", "cd /srv/data; stat -c '%u:%g %n' own; cat own; echo new >saved"))
+	require.Equal(t, "70:71 saved\n", p.exec(t, "db", "", "cd /srv/data; stat -c '%u:%g %n' saved"))
+	// And root of who cannot make others owners has what is there for itself.
+	plain := p.config(t, "plain", "sleep", "1000")
+	plain.Mounts = cfg.Mounts
+	p.start(t, plain)
+	require.Equal(t, "0:0 own\nmine\n", p.exec(t, "plain", "", "cd /srv/data; stat -c '%u:%g %n' own; cat own"))
+}
+
+// A volume that somebody on the host filled or restored keeps its owner, seen as
+// the container's root.
+func TestVolumeOfHostUser(t *testing.T) {
+	p := newProject(t)
+	dir := filepath.Join(p.opts.StateDir, "volumes/data")
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "x"), []byte("restored\n"), 0o600))
+	require.NoError(t, errors.Join(os.Chown(dir, 1000, 1000), os.Chown(filepath.Join(dir, "x"), 1000, 1000)))
+	cfg := p.config(t, "c", "sh", "-c", "cat /srv/data/x; stat -c %u:%g /srv/data/x; chown 7 /srv/data/x")
 	cfg.Capabilities = []string{"docker"}
-	cfg.Mounts = []container.Mount{
-		{Kind: container.MountVolume, Source: "data", Target: "/srv/data"},
-		{Kind: container.MountBind, Source: host, Target: "/mnt"},
-	}
+	cfg.Mounts = []container.Mount{{Kind: container.MountVolume, Source: "data", Target: "/srv/data"}}
 	_, out := p.run(t, cfg)
-	require.Equal(t, 2, strings.Count(out, "0 6755\n"), "%s", out)
-	for path, want := range map[string]uint32{filepath.Join(p.opts.StateDir, "volumes/data/su"): 0x7ffe0000, host + "/su": 1000} {
-		uid, gid := ownerOf(t, path)
-		require.Equal(t, want, uid, path)
-		require.Equal(t, want, gid, path)
-	}
+	require.Contains(t, out, "restored\n0:0\n")
+	require.Contains(t, out, "chown")
+	uid, _ := ownerOf(t, filepath.Join(dir, "x"))
+	require.EqualValues(t, 1000, uid)
 }
 
 // A file system that cannot be mapped is an error that says which volume and

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -18,9 +19,10 @@ import (
 )
 
 // volume returns the folder of a named volume. A new one takes owner, mode and
-// content from the image's folder at that place. Where ids are shared its owner
-// is the user of the container that it is made for.
-func (b *Backend) volume(m container.Mount, layers []string, user userRecord) (string, error) {
+// content from the image's folder at that place; owners says whether every file
+// in it has its own owner, or all have the folder's. Where ids are shared, the
+// folder of the latter is the user's whose container it is made for.
+func (b *Backend) volume(m container.Mount, layers []string, user userRecord, owners bool) (string, error) {
 	dir := filepath.Join(b.opts.StateDir, "volumes", m.Source)
 	b.volumes.Lock() // containers that share a new one start side by side
 	defer b.volumes.Unlock()
@@ -33,11 +35,10 @@ func (b *Backend) volume(m container.Mount, layers []string, user userRecord) (s
 	}
 	inside, err := copyImageFolder(layers, m.Target, tmp)
 	if err == nil {
-		on := owner{volumeIDs + inside.uid, volumeIDs + inside.gid}
-		if b.ids.shared != nil {
-			on = owner{user.UID, user.GID}
+		if b.ids.shared != nil && !owners {
+			inside = owner{user.UID, user.GID}
 		}
-		err = giveVolume(tmp, on)
+		err = giveVolume(tmp, inside, owners, b.ids.onDisk)
 	}
 	if err == nil {
 		err = os.Rename(tmp, dir)
@@ -55,16 +56,47 @@ func (b *Backend) volume(m container.Mount, layers []string, user userRecord) (s
 // number.
 const volumeIDs = 0x7ffe0000
 
-// giveVolume gives a new volume, with all that is in it, to one owner: the only
-// one that appears in the containers that mount it. Who has the folder inside
-// the image stays to be seen in the number.
-func giveVolume(dir string, on owner) error {
-	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+// giveVolume gives a new volume with all that is in it to ids on disk: each file
+// to that of its owner inside, or all to the one of the folder's.
+func giveVolume(dir string, inside owner, owners bool, onDisk func(owner) owner) error {
+	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
+		on := inside
+		if owners && path != dir {
+			info, err := entry.Info()
+			if err != nil {
+				return err
+			}
+			st := info.Sys().(*syscall.Stat_t)
+			on = owner{st.Uid, st.Gid}
+		}
+		on = onDisk(on)
 		return os.Lchown(path, int(on.uid), int(on.gid))
 	})
+}
+
+// onDisk is who has a file of a volume that is an owner's inside.
+func (h hostIDs) onDisk(inside owner) owner {
+	if h.shared == nil {
+		return owner{volumeIDs + atRest(inside.uid), volumeIDs + atRest(inside.gid)}
+	}
+	// There all have their own ids, and who does not exist is root.
+	uid, gid, err := h.shared.Host(inside.uid, inside.gid)
+	if err != nil {
+		return owner{}
+	}
+	return owner{uid, gid}
+}
+
+// atRest is an id of an image as it can be in a volume: who does not exist in a
+// container is nobody.
+func atRest(id uint32) uint32 {
+	if id < idmap.Size {
+		return id
+	}
+	return 65534
 }
 
 // copyImageFolder copies what an image has at target, if it has a folder there,

@@ -119,6 +119,9 @@ func (f flat) mounts(mounts []container.Mount) {
 	var volumes, tmpfs []string
 	for _, m := range mounts {
 		text := m.Target
+		if m.Kind == container.MountTmpfs && m.ReadOnly {
+			continue // it is there for the secrets alone
+		}
 		if m.Kind == container.MountTmpfs {
 			if m.Size != 0 {
 				text += ":" + size(m.Size)
@@ -136,10 +139,19 @@ func (f flat) mounts(mounts []container.Mount) {
 	f.setList("tmpfs", tmpfs)
 }
 
+// SecretsDir is the folder of a container that holds its secrets, one a file.
+const SecretsDir = "/run/secrets"
+
 // files are told by their content's digest: the content may be long, or come
 // from a file that is nobody else's business.
 func (f flat) files(files []container.File) {
+	var secrets []string
 	for _, file := range files {
+		name, ok := strings.CutPrefix(file.Path, SecretsDir+"/")
+		if ok && string(file.Content) == "${secret."+name+"}" {
+			secrets = append(secrets, name)
+			continue
+		}
 		digest := sha256.Sum256(file.Content)
 		text := "sha256:" + hex.EncodeToString(digest[:])
 		if file.Mode != 0o444 {
@@ -147,6 +159,7 @@ func (f flat) files(files []container.File) {
 		}
 		f["files."+file.Path] = text
 	}
+	f.setList("secrets", secrets)
 }
 
 func (f flat) resources(r container.Resources) {

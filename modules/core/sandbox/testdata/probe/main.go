@@ -29,6 +29,15 @@ type report struct {
 	Limits     syscall.Rlimit
 	Interfaces string
 	Keyring    int
+	IOPriority int
+	Scheduler  struct {
+		Size, Policy uint32
+		Flags        uint64
+		Nice         int32
+		Priority     uint32
+		_            [3]uint64
+	}
+	Boottime int64
 }
 
 func main() {
@@ -94,6 +103,12 @@ func see() {
 	r.Interfaces = read("/proc/net/dev")
 	keyring, _, _ := syscall.RawSyscall(syscall.SYS_KEYCTL, 0, ^uintptr(2), 0) // of this session
 	r.Keyring = int(keyring)
+	priority, _, _ := syscall.RawSyscall(syscall.SYS_IOPRIO_GET, 1, 0, 0)
+	r.IOPriority = int(priority)
+	_, _, _ = syscall.RawSyscall6(sysSchedGetattr, 0, uintptr(unsafe.Pointer(&r.Scheduler)), unsafe.Sizeof(r.Scheduler), 0, 0, 0)
+	var now syscall.Timespec
+	_, _, _ = syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, 7, uintptr(unsafe.Pointer(&now)), 0)
+	r.Boottime = now.Sec
 	if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
 		os.Exit(1)
 	}
@@ -118,6 +133,12 @@ func try(what string, paths []string) {
 			var b []byte
 			if b, err = os.ReadFile(p); err == nil {
 				fmt.Printf("%s: %d bytes\n", p, len(b))
+				continue
+			}
+		case "cat":
+			var b []byte
+			if b, err = os.ReadFile(p); err == nil {
+				fmt.Printf("%s: %s\n", p, strings.TrimSpace(string(b)))
 				continue
 			}
 		case "list":
