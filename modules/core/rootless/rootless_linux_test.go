@@ -130,6 +130,26 @@ func TestRun(t *testing.T) {
 	require.ErrorContains(t, err, "/nowhere")
 }
 
+// openNamespace opens the user namespace with an identity, as the role join
+// prints it.
+func openNamespace(t *testing.T, identity string) *os.File {
+	t.Helper()
+	var device, number uint64
+	_, err := fmt.Sscanf(identity, "{%d %d}", &device, &number)
+	require.NoError(t, err, identity)
+	files, err := filepath.Glob("/proc/[0-9]*/ns/user")
+	require.NoError(t, err)
+	for _, file := range files {
+		if link, err := os.Readlink(file); err == nil && link == fmt.Sprintf("user:[%d]", number) {
+			if f, err := os.Open(file); err == nil {
+				return f
+			}
+		}
+	}
+	require.Fail(t, "nobody lives in "+identity)
+	return nil
+}
+
 // A namespace that was noted is joined while somebody lives in it.
 func TestJoin(t *testing.T) {
 	if os.Geteuid() == 0 {
@@ -160,6 +180,8 @@ func TestJoin(t *testing.T) {
 	noted := identity(noteFile)
 	require.Equal(t, noted, identity(noteFile))
 	require.NotEqual(t, noted, identity(""), "not asked for")
+	// While it is open here, no other namespace gets its number.
+	defer openNamespace(t, noted).Close()
 	require.NoError(t, in.Close())
 	require.NoError(t, holder.Wait())
 	require.NotEqual(t, noted, identity(noteFile), "nobody lives there any more")
