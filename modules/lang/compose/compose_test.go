@@ -24,6 +24,13 @@ import (
 // TestErrors: what is wrong with a file is an Error with its place.
 func TestErrors(t *testing.T) {
 	many := func(n int, line string) string { return strings.Repeat(line+"\n", n) }
+	numbered := func(n int, format string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, format, i)
+		}
+		return b.String()
+	}
 	for name, test := range map[string]struct{ file, want string }{
 		"no YAML":                  {"services: [", "compose.yaml:1: this is not YAML: "},
 		"a list":                   {"- a", "compose.yaml:1: a Compose file is a mapping"},
@@ -55,7 +62,11 @@ func TestErrors(t *testing.T) {
 		"bad variable":             {"services:\n  a:\n    image: a\n    mem_limit: ${A", "compose.yaml:4: \"${A\" is not a variable"},
 		"required variable":        {"services:\n  a:\n    image: a\n    mem_limit: ${A:?how much}", "compose.yaml:4: the variable A is required here and not set: how much"},
 		"alias to itself":          {"services: &a\n  web: *a", "an alias that is inside of what it stands for"},
-		"aliases that multiply":    {"a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e]", "the project has more than 200000 values"},
+		"aliases that multiply":    {"a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e]", "the project has more than 30000 values"},
+		"extends that multiply":    {"services:\n  s:\n    image: a\n    environment:\n" + numbered(500, "      A%d: b\n") + numbered(200, "  s%d: { extends: s }\n"), "the project has more than 30000 values"},
+		"ranges that multiply":     {"services:\n" + numbered(2, "  s%d: { image: a, expose: ['1-20000/udp'] }\n"), "compose.yaml:3: the project has more than 30000 values"},
+		"published ranges":         {"services:\n" + numbered(2, "  s%d: { image: a, ports: ['1-20000:1-20000/udp'] }\n"), "compose.yaml:3: the project has more than 30000 values"},
+		"a long line":              {"services: { a: { image: a, command: '" + strings.Repeat("a ", 40_000) + "' } }", "compose.yaml:1: services.a.command: so long a text is not split: write a list"},
 		"too deep":                 {"x-a: " + strings.Repeat("[", 70) + strings.Repeat("]", 70), "nested deeper than 64"},
 		"too large":                {many(maxFile/10+1, "# 1234567"), "the file is larger than 4 MiB"},
 		"NUL":                      {"services:\n  a: { image: a, environment: { A: \"\\0\" } }", "a text with a NUL in it"},
@@ -83,7 +94,7 @@ func TestManyEnvironments(t *testing.T) {
 	}
 	files := map[string]string{"compose.yaml": file, "big.env": strings.Repeat("A=1\n", 1<<18)}
 	_, err := Convert(context.Background(), []string{"compose.yaml"}, optionsOf(files).Options)
-	require.EqualError(t, err, "big.env: the project reads more than 16 MiB of environment files")
+	require.EqualError(t, err, "big.env: the project reads more than 4 MiB of environment files")
 }
 
 func TestMissingFile(t *testing.T) {

@@ -67,11 +67,15 @@ type project struct {
 	configs  map[string]types.ConfigObjConfig
 }
 
+// maxShell bounds what is split as a shell does: compose-go takes time with the
+// square of a text for that.
+const maxShell = 1 << 32
+
 // decodeAll reads the whole model. An attribute that Compose does not have is
 // an error.
 func (m *model) decodeAll(order func(a, b place) int) (*project, error) {
 	p := &project{}
-	services := newTable(serviceAttributes)
+	services, shell := newTable(serviceAttributes), 0
 	names := sorted(m.section("services"))
 	slices.SortStableFunc(names, func(a, b string) int { return order(m.place("services", a), m.place("services", b)) })
 	for _, name := range names {
@@ -83,6 +87,11 @@ func (m *model) decodeAll(order func(a, b place) int) (*project, error) {
 		for _, attribute := range sorted(attributes) {
 			if row := services.rows[attribute]; row != nil && row.Becomes == "" {
 				continue // lost as a whole, whatever it says
+			}
+			if line, ok := attributes[attribute].(string); ok && (attribute == "command" || attribute == "entrypoint") {
+				if shell += len(line) * len(line); shell > maxShell {
+					return nil, m.place("services", name, attribute).errorf("services.%s.%s: so long a text is not split: write a list", name, attribute)
+				}
 			}
 			if err := decode(map[string]any{attribute: attributes[attribute]}, service); err != nil {
 				return nil, m.place("services", name, attribute).errorf("services.%s.%s: %w", name, attribute, err)

@@ -53,6 +53,10 @@ func (l *loader) extend(b base, sc *scope, chain []string) error {
 	if !ok {
 		return at.errorf("there is no service %q in %s to extend", parent.name, parent.file)
 	}
+	values, text := size(whole)
+	if err := l.take(values, text, at); err != nil {
+		return err
+	}
 	source, _ := clone(whole).(map[string]any)
 	for _, path := range b.model.resets {
 		if len(path) > 2 && path[0] == "services" && path[1] == b.name {
@@ -127,6 +131,29 @@ func (l *loader) readBase(dir, name, service string, sc *scope) (base, error) {
 	b := base{model: m, file: file, dir: dir, name: service}
 	l.bases[known] = b
 	return b, nil
+}
+
+// size is how many values there are in a value, and how much text.
+func size(value any) (values, text int) {
+	values = 1
+	add := func(item any) {
+		v, t := size(item)
+		values += v
+		text += t
+	}
+	switch v := value.(type) {
+	case string:
+		text = len(v)
+	case []any:
+		for _, item := range v {
+			add(item)
+		}
+	case map[string]any:
+		for _, item := range v {
+			add(item)
+		}
+	}
+	return values, text
 }
 
 func clone(value any) any {

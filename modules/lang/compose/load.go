@@ -23,7 +23,7 @@ import (
 const (
 	maxFile      = 4 << 20
 	maxFiles     = 256
-	maxVariables = 16 << 20 // bytes of environment files, each as often as it is read
+	maxVariables = 4 << 20 // bytes of environment files, each as often as it is read
 
 	projectName = "COMPOSE_PROJECT_NAME"
 )

@@ -265,6 +265,16 @@ func (c *converter) port(s *component, attribute, number, protocol string, at pl
 	return port, true
 }
 
+// portCount is how many ports one entry of ports or expose becomes.
+func portCount(text string) int {
+	container, _, _ := strings.Cut(text[strings.LastIndexByte(text, ':')+1:], "/")
+	first, last, ok := portRange(container)
+	if !ok {
+		return 1
+	}
+	return last - first + 1
+}
+
 func portRange(text string) (first, last int, ok bool) {
 	from, to, found := strings.Cut(text, "-")
 	if !found {

@@ -11,9 +11,10 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// What a project may have at most. Aliases multiply what a small file says.
+// What a project may have at most. Aliases, extends and ranges of ports multiply
+// what a small file says.
 const (
-	maxNodes = 200_000
+	maxNodes = 30_000
 	maxText  = 64 << 20
 	maxDepth = 64
 )
@@ -150,15 +151,23 @@ func (d *document) value(n *yaml.Node, path []string) (any, bool, error) {
 }
 
 func (d *document) count(n *yaml.Node, path []string) error {
-	d.nodes++
-	d.text += len(n.Value)
-	if d.nodes > maxNodes || d.text > maxText {
-		return d.at(n).errorf("the project has more than %d values, or %d MiB of text", maxNodes, maxText>>20)
+	if err := d.take(1, len(n.Value), d.at(n)); err != nil {
+		return err
 	}
 	if len(path) > maxDepth {
 		return d.at(n).errorf("nested deeper than %d", maxDepth)
 	}
 	return d.ctx.Err()
+}
+
+// take counts what was read.
+func (l *loader) take(values, text int, at place) error {
+	l.nodes += values
+	l.text += text
+	if l.nodes > maxNodes || l.text > maxText {
+		return at.errorf("the project has more than %d values, or %d MiB of text", maxNodes, maxText>>20)
+	}
+	return nil
 }
 
 func (d *document) sequence(n *yaml.Node, path []string) (any, error) {
@@ -270,12 +279,16 @@ func (d *document) scalar(n *yaml.Node, path []string) (any, error) {
 	if err := unmarked(n.Value, at); err != nil {
 		return nil, err
 	}
-	if len(path) == 4 && path[0] == "services" && path[2] == "ports" {
+	ports := len(path) == 4 && path[0] == "services" && (path[2] == "ports" || path[2] == "expose")
+	if ports && path[2] == "ports" {
 		if long, ok := d.publish(n.Value, at, d.scope); ok {
 			return long, nil
 		}
 	}
 	text, err := d.interpolate(n.Value, at, path, d.scope)
+	if err == nil && ports {
+		err = d.take(portCount(text), 0, at)
+	}
 	if err != nil || text == n.Value || refers(text) {
 		return text, err
 	}

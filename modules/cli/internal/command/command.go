@@ -17,6 +17,8 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -213,17 +215,32 @@ func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 // what to type next.
 func (a *app) self() string {
 	text := "ctst"
-	if a.file != "" {
-		text += " -f " + a.file
+	add := func(flag, value string) {
+		if value != "" {
+			text += " " + flag + " " + typed(value)
+		}
 	}
-	if a.dir != "" {
-		text += " --project-dir " + a.dir
-	}
-	if a.stateDir != "" {
-		text += " --state-dir " + a.stateDir
-	}
+	add("-f", a.file)
+	add("--project-dir", a.dir)
+	add("--state-dir", a.stateDir)
+	return text + a.selfEnv()
+}
+
+// selfEnv are the flags of self that a saved plan does not bring with it.
+func (a *app) selfEnv() string {
+	text := ""
 	for _, file := range a.envFiles {
-		text += " --env-file " + file
+		text += " --env-file " + typed(file)
+	}
+	return text
+}
+
+// typed is an argument as one types it in a shell.
+func typed(text string) string {
+	for _, r := range text {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(`_-./\:@%+=,`, r) {
+			return "'" + strings.ReplaceAll(diag.Escape(text), "'", `'\''`) + "'"
+		}
 	}
 	return text
 }

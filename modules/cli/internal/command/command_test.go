@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -49,6 +50,26 @@ func walk(cmd *cobra.Command, fn func(*cobra.Command)) {
 		if !c.Hidden && c.Name() != "help" {
 			walk(c, fn)
 		}
+	}
+}
+
+func TestSelf(t *testing.T) {
+	a := &app{file: "my stack's.ctst", dir: "sub/é", envFiles: []string{"a.env", "\x1b[31m"}}
+	require.Equal(t, `ctst -f 'my stack'\''s.ctst' --project-dir sub/é --env-file a.env --env-file '\x1b[31m'`, a.self())
+	require.Equal(t, "ctst", (&app{}).self())
+}
+
+func TestHostileFileName(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("such files cannot be there")
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a\x1b[31m.ctst")
+	require.NoError(t, os.WriteFile(path, []byte("COMPONENT a { image = \"file://./none\" }"), 0o600))
+	for _, args := range [][]string{{"plan"}, {"build"}, {"validate"}, {"graph"}, {"fmt", "--check"}, {"plan", "--out", path + ".json"}} {
+		stdout, stderr, _ := ctst(t, append(args, path)...)
+		require.NotEmpty(t, stdout+stderr, args)
+		require.NotContains(t, stdout+stderr, "\x1b", args)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/containust/containust/modules/cli/internal/render"
 	"github.com/containust/containust/modules/lang/compose"
+	"github.com/containust/containust/modules/lang/diag"
 )
 
 type convertFlags struct {
@@ -84,7 +85,7 @@ func (a *app) convert(ctx context.Context, flags convertFlags) error {
 		_, err = a.Stdout.Write(result.Source)
 	} else {
 		err = writeNew(flags.output, result.Source, flags.force)
-		to = " to " + flags.output
+		to = " to " + diag.Escape(flags.output)
 	}
 	if err != nil {
 		return err

@@ -94,7 +94,7 @@ func (p *planCommand) save(eng *sdk.Engine, d *sdk.Deployment) error {
 	if err := eng.Save(d, p.out); err != nil {
 		return fmt.Errorf("save the plan: %w", err)
 	}
-	p.talk().Line("Saved: %s. Carry it out: ctst run --plan %[1]s", diag.Escape(p.out))
+	p.talk().Line("Saved: %s. Carry it out: ctst%s run --plan %s", diag.Escape(p.out), p.selfEnv(), typed(p.out))
 	return nil
 }
 
@@ -165,6 +165,6 @@ func (a *app) build(ctx context.Context, update bool) error {
 	if err := render.Table(a.Stdout, rows, nil); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.Stdout, "%s: the images of %s are in the store.\n", d.Stack.Name, render.Count(len(d.Desired), "component"))
+	_, err = fmt.Fprintf(a.Stdout, "%s: the images of %s are in the store.\n", diag.Escape(d.Stack.Name), render.Count(len(d.Desired), "component"))
 	return err
 }

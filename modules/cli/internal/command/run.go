@@ -162,7 +162,7 @@ func (r *run) checkJobs() error {
 
 // apply does what is to be done and says how it goes.
 func (r *run) apply(ctx context.Context) error {
-	name := r.d.Stack.Name
+	name := diag.Escape(r.d.Stack.Name)
 	if len(r.d.Plan.Changes) == 0 {
 		r.talk.Line("%s describes no component: nothing to do.", name)
 		return nil

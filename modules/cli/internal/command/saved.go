@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/containust/containust/modules/cli/internal/render"
-	"github.com/containust/containust/modules/lang/diag"
 	"github.com/containust/containust/modules/sdk"
 	"github.com/containust/containust/modules/sdk/plan"
 	"github.com/containust/containust/modules/sdk/supervise"
@@ -73,7 +72,7 @@ func (r *run) planAgain() string {
 	if out == "" {
 		out = "plan.json"
 	}
-	return fmt.Sprintf("plan again, and look at it: %s plan --out %s", r.self(), diag.Escape(out))
+	return fmt.Sprintf("plan again, and look at it: %s plan --out %s", r.self(), typed(out))
 }
 
 // moved says what to do when the project changed between plan and apply.

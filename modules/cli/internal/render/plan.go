@@ -36,18 +36,18 @@ type PlanOptions struct {
 
 // Plan writes what `run` would change and why.
 func Plan(w io.Writer, d *sdk.Deployment, opts PlanOptions) error {
-	doc, style := d.Document(), opts.Style
+	doc, style, name := d.Document(), opts.Style, diag.Escape(d.Stack.Name)
 	var out strings.Builder
 	switch {
 	case !d.Plan.Empty():
-		fmt.Fprintf(&out, "%s: what `ctst run` would change\n", d.Stack.Name)
+		fmt.Fprintf(&out, "%s: what `ctst run` would change\n", name)
 	case d.Refused:
-		fmt.Fprintf(&out, "%s: `ctst run` would refuse it; apart from that there is nothing to change\n", d.Stack.Name)
+		fmt.Fprintf(&out, "%s: `ctst run` would refuse it; apart from that there is nothing to change\n", name)
 	case len(d.Plan.Changes) == 0:
-		fmt.Fprintf(&out, "%s describes no component: nothing to do.\n", d.Stack.Name)
+		fmt.Fprintf(&out, "%s describes no component: nothing to do.\n", name)
 	default:
 		fmt.Fprintf(&out, "%s: nothing to change, %s as the file wants.\n",
-			d.Stack.Name, are(d.Plan.Count(plan.Keep), "component"))
+			name, are(d.Plan.Count(plan.Keep), "component"))
 	}
 	out.WriteString("\n")
 	writeChanges(&out, d, opts)
