@@ -41,7 +41,7 @@ func boot(ctx context.Context, m machine, o options) (err error) {
 		to = io.MultiWriter(console, os.Stderr)
 	}
 	start := time.Now()
-	vm, err := qemu.Start(ctx, spec, qemu.Options{Console: to})
+	vm, err := qemu.Start(ctx, spec, qemu.Options{Console: to, Log: to})
 	if err != nil {
 		return err
 	}

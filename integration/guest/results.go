@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -53,18 +51,21 @@ func newResults(w io.Writer, jobs []job.Job, o options) *results {
 	return r
 }
 
-// maxLine is how long a line of events may be. Tests that write without a line's
-// end get their output in pieces.
-const maxLine = 16 << 20
-
-// read reads events until there are no more.
+// read reads events until there are no more. A machine that dies may leave half
+// a line.
 func (r *results) read(events io.Reader) error {
-	lines := bufio.NewScanner(events)
-	lines.Buffer(nil, maxLine)
-	for lines.Scan() {
+	lines := bufio.NewReader(events)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+			return nil // how the machine ended, the machine tells
+		}
+		if err != nil {
+			return fmt.Errorf("results of the guest: %w", err)
+		}
 		var e job.Event
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return fmt.Errorf("results of the guest: %q: %w", lines.Text(), err)
+		if err := json.Unmarshal(line, &e); err != nil {
+			return fmt.Errorf("results of the guest: %q: %w", line, err)
 		}
 		suite, ok := r.suites[e.Package]
 		if !ok {
@@ -75,11 +76,6 @@ func (r *results) read(events io.Reader) error {
 		}
 		r.take(e, suite)
 	}
-	// How the machine ended is told by the machine.
-	if err := lines.Err(); err != nil && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrClosed) {
-		return fmt.Errorf("results of the guest: %w", err)
-	}
-	return nil
 }
 
 func (r *results) take(e job.Event, s *outcome) {

@@ -133,6 +133,13 @@ func TestWrongResults(t *testing.T) {
 	}
 }
 
+func TestHalfALine(t *testing.T) {
+	var out strings.Builder
+	r := newResults(&out, []job.Job{{Package: "a"}}, options{})
+	require.NoError(t, r.read(strings.NewReader(`{"Action":"run","Package":"a","Test":"T"}`+"\n"+`{"Action":"outp`)))
+	require.Equal(t, []string{"no result of a, in which T ran"}, r.problems())
+}
+
 // What is said about packages is about packages that are there.
 func TestListsAreCurrent(t *testing.T) {
 	folders := append([]string{}, usersToo...)

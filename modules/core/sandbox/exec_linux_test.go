@@ -82,7 +82,7 @@ func TestExecUnreadable(t *testing.T) {
 	lines := bufio.NewReader(r)
 	_, err := lines.ReadString('\n')
 	require.NoError(t, err)
-	for range 300 {
+	for range rounds(300) {
 		_, exit := execute(t, p, sandbox.Command{Args: []string{"exit", "0"}})
 		require.Equal(t, container.ExitStatus{}, exit)
 	}

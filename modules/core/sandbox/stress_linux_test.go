@@ -41,14 +41,18 @@ func launchOnce(ctx context.Context, dir string) error {
 	return err
 }
 
+// rounds is a tenth where tests are to be short, as on a slow machine.
+func rounds(n int) int {
+	if testing.Short() {
+		return n / 10
+	}
+	return n
+}
+
 // The child of a launch shares the memory of a process whose garbage collector
 // moves on, and neither may wait for the other.
 func TestLaunchesUnderGarbageCollection(t *testing.T) {
 	dir := image(t)
-	launches := 2000
-	if testing.Short() {
-		launches = 200
-	}
 	stop := make(chan struct{})
 	var load sync.WaitGroup
 	load.Go(func() {
@@ -74,7 +78,7 @@ func TestLaunchesUnderGarbageCollection(t *testing.T) {
 	})
 	defer load.Wait()
 	defer close(stop)
-	for range launches {
+	for range rounds(2000) {
 		require.NoError(t, launchOnce(t.Context(), dir))
 	}
 }
@@ -82,7 +86,7 @@ func TestLaunchesUnderGarbageCollection(t *testing.T) {
 func TestConcurrentLaunches(t *testing.T) {
 	dir := image(t)
 	threads := threadCount(t)
-	errs := make(chan error, 200)
+	errs := make(chan error, rounds(200))
 	for range cap(errs) {
 		go func() { errs <- launchOnce(t.Context(), dir) }()
 	}
@@ -230,7 +234,7 @@ func TestSwappedStreams(t *testing.T) {
 // launch's own among them.
 func TestNoStreams(t *testing.T) {
 	dir := image(t)
-	for range 100 { // to lose the launch's own file to a stream is a race
+	for range rounds(100) { // to lose the launch's own file to a stream is a race
 		s := spec(t, dir, "exit", "5")
 		s.Stderr = nil
 		var err error

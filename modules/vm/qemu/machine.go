@@ -84,6 +84,9 @@ func Start(ctx context.Context, spec Spec, opts Options) (*Machine, error) {
 	complaint := &tail{limit: 4 << 10}
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdout, cmd.Stderr = opts.Console, complaint
+	if opts.Log != nil {
+		cmd.Stderr = io.MultiWriter(complaint, opts.Log)
+	}
 	cmd.WaitDelay = time.Second
 	started := make(chan error, 1)
 	go func() {

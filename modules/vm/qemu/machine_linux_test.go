@@ -140,9 +140,14 @@ func TestEnds(t *testing.T) {
 		require.NoError(t, m.Close())
 	})
 	t.Run("with a complaint", func(t *testing.T) {
-		m, err := qemu.Start(t.Context(), spec, qemu.Options{Program: program(t, "echo could not load kernel >&2; exit 1")})
+		var log, console bytes.Buffer
+		m, err := qemu.Start(t.Context(), spec, qemu.Options{
+			Program: program(t, "echo could not load kernel >&2; exit 1"), Console: &console, Log: &log,
+		})
 		require.NoError(t, err)
 		require.EqualError(t, m.Wait(), "machine: QEMU: exit status 1: could not load kernel")
+		require.Equal(t, "could not load kernel\n", log.String())
+		require.Empty(t, console.String())
 		require.NoError(t, m.Close())
 	})
 	t.Run("never begins", func(t *testing.T) {

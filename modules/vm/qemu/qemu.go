@@ -82,6 +82,10 @@ type Options struct {
 	Program string
 	// Console is what the machine's serial console is written to; nil: nothing.
 	Console io.Writer
+	// Log is what QEMU's own messages are written to, beside the error of Wait;
+	// nil: nothing. When QEMU is told to end by a signal it says so there, and
+	// ends as if the guest had.
+	Log io.Writer
 }
 
 const defaultMemory = 512 << 20
