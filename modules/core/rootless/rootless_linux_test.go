@@ -3,8 +3,10 @@ package rootless_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -107,7 +109,7 @@ func power() error {
 	if st.Uid != 65534 {
 		return fmt.Errorf("/etc/shadow belongs to %d", st.Uid)
 	}
-	if _, err := os.ReadFile("/etc/shadow"); !os.IsPermission(err) {
+	if _, err := os.ReadFile("/etc/shadow"); !errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("/etc/shadow can be read: %w", err)
 	}
 	return os.Remove(file)
