@@ -85,7 +85,7 @@ COMPONENT descriptor { image = "file://./root" command = ["/probe", "nothing"] w
 	said, err := p.try(t, "run", "-d")
 	require.Error(t, err)
 	require.Regexp(t, `✔ folders +completed`, said)
-	require.Contains(t, said, "sandbox: enter the working directory /data: ")
+	require.Regexp(t, `✔ dir +completed`, said)
 	require.Contains(t, said, "sandbox: enter the working directory /proc/self/fd/7: ")
 }
 

@@ -76,6 +76,12 @@ func run(args []string) error {
 		return err
 	case "write": // FILE WORD…
 		return os.WriteFile(args[0], []byte(strings.Join(args[1:], " ")+"\n"), 0o644)
+	case "give": // FILE UID
+		uid, err := strconv.Atoi(args[1])
+		if err != nil {
+			return err
+		}
+		return os.Chown(args[0], uid, -1)
 	case "inject": // WORDS: tries to put them into the input of each terminal that it has
 		say("injected:", inject(args[0]))
 	case "get": // URL
