@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -137,8 +138,11 @@ EXPOSE %d:6379 TO redis
 		_, err = io.ReadFull(c, answer)
 		return err == nil && string(answer) == "+PONG\r\n"
 	}, 20*time.Second, 50*time.Millisecond)
-	require.Contains(t, p.ctst(t, "logs", "nginx"), `"GET / HTTP/1.1" 200`)
-	require.Contains(t, p.ctst(t, "logs", "redis"), "Ready to accept connections")
+	for name, line := range map[string]string{"nginx": `"GET / HTTP/1.1" 200`, "redis": "Ready to accept connections"} {
+		require.Eventually(t, func() bool {
+			return strings.Contains(p.ctst(t, "logs", name), line)
+		}, 20*time.Second, 100*time.Millisecond, "%s writes to /dev/stdout", name)
+	}
 	for _, name := range []string{"nginx", "redis"} {
 		require.Contains(t, p.proc(t, name, "status"), "CapEff:\t0000000000000000\n")
 	}
