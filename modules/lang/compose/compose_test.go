@@ -97,6 +97,28 @@ func TestManyEnvironments(t *testing.T) {
 	require.EqualError(t, err, "big.env: the project reads more than 4 MiB of environment files")
 }
 
+func TestCatalogName(t *testing.T) {
+	for text, want := range map[string]string{
+		"web": "web", "org/built": "org-built", "host.example:5000/Org/App__x": "host.example-5000-org-app_x", "-a-": "a", "a--.b": "a-b", "é": "image", "": "image",
+	} {
+		require.Equal(t, want, catalogName(text), text)
+	}
+}
+
+// TestLongVariables: what stands for a variable counts as often as it stands
+// there.
+func TestLongVariables(t *testing.T) {
+	for name, attribute := range map[string]string{"kept": "image", "replaced": "mem_limit"} {
+		t.Run(name, func(t *testing.T) {
+			file := "services: { a: { " + attribute + ": '" + strings.Repeat("$A", 1000) + "' } }"
+			opts := optionsOf(map[string]string{"compose.yaml": file}).Options
+			opts.LookupEnv = func(string) (string, bool) { return strings.Repeat("x", 1<<20), true }
+			_, err := Convert(context.Background(), []string{"compose.yaml"}, opts)
+			require.EqualError(t, err, "compose.yaml:1: the project has more than 30000 values, or 64 MiB of text")
+		})
+	}
+}
+
 func TestMissingFile(t *testing.T) {
 	_, err := Convert(context.Background(), []string{filepath.Join(t.TempDir(), "compose.yaml")}, Options{})
 	require.ErrorIs(t, err, fs.ErrNotExist)

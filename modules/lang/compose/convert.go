@@ -258,7 +258,7 @@ func (c *converter) variableRemarks() {
 		list []mention
 		what string
 	}{
-		{c.needed.list, "must be set when ctst runs, which does not read .env by itself:"},
+		{c.needed.list, "must be set when ctst runs, which reads .env only with --env-file .env:"},
 		{c.blank.list, "empty where they are not set, as for Compose; ${env.NAME} without :- makes a variable required:"},
 		{c.replaced.list, "replaced by their values of now:"},
 	} {

@@ -16,35 +16,7 @@ import (
 
 // image writes where the root file system comes from.
 func (c *converter) image(s *component) {
-	uri, ok := c.imageURI(s)
-	if !ok {
-		uri = "image://" + s.name
-	}
-	s.set("image", c.quote(uri, tab))
-}
-
-func (c *converter) imageURI(s *component) (string, bool) {
-	switch {
-	case s.Build != nil:
-		// An image beside it is what the built one is called.
-		uri, ok := "image://"+s.Image, s.Image != ""
-		if !ok || schema.CheckImage(c.expand(uri)) != nil {
-			uri, ok = "image://"+s.name, false
-		}
-		c.lose(s, "build", c.at(s, "build"), "ctst builds no images: build it elsewhere, and bring it in as %s with ctst images import", uri)
-		return uri, ok
-	case s.Image == "":
-		c.lose(s, "image", c.model.place("services", s.Name), "there is no image: image://%s is a place holder for ctst images import", s.name)
-		return "", false
-	}
-	uri, err := c.qualify(s.Image, c.at(s, "image"))
-	if err != nil && c.requireAll(s.Image) {
-		uri, err = c.qualify(s.Image, c.at(s, "image"))
-	}
-	if err != nil {
-		c.lose(s, "image", c.at(s, "image"), "%v: image://%s is a place holder for ctst images import", err, s.name)
-		return "", false
-	}
+	uri := c.imageURI(s)
 	c.references(uri, func(string) {}, func(v *variable) {
 		switch {
 		case v.blank():
@@ -53,7 +25,65 @@ func (c *converter) imageURI(s *component) (string, bool) {
 			c.needed.note(v.name, c.at(s, "image"))
 		}
 	})
-	return uri, true
+	s.set("image", c.quote(uri, tab))
+}
+
+// placeHolder is the image of a service that has none that .ctst can name.
+func placeHolder(s *component) string { return "image://" + catalogName(s.name) }
+
+// catalogName makes a name of the image catalog: lower case letters and digits,
+// with single . _ - between them.
+func catalogName(text string) string {
+	var b strings.Builder
+	between := ""
+	for _, r := range strings.ToLower(text) {
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+			b.WriteString(between)
+			b.WriteRune(r)
+			between = ""
+		case b.Len() == 0 || between != "":
+		case r == '.' || r == '_':
+			between = string(r)
+		default:
+			between = "-"
+		}
+	}
+	return cmp.Or(b.String(), "image")
+}
+
+// builtImage is what the image is called that Docker would build.
+func (c *converter) builtImage(s *component) string {
+	name, tag := s.Image, ""
+	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
+		name, tag = name[:i], name[i:]
+	}
+	uri := "image://" + catalogName(name) + tag
+	if name == "" || refers(name) || strings.Contains(name, "@") || schema.CheckImage(c.expand(uri)) != nil {
+		return placeHolder(s)
+	}
+	return uri
+}
+
+func (c *converter) imageURI(s *component) string {
+	switch {
+	case s.Build != nil:
+		uri := c.builtImage(s)
+		c.lose(s, "build", c.at(s, "build"), "ctst builds no images: build it elsewhere, and bring it in as %s with ctst images import", c.expand(uri))
+		return uri
+	case s.Image == "":
+		c.lose(s, "image", c.model.place("services", s.Name), "there is no image: %s is a place holder for ctst images import", placeHolder(s))
+		return placeHolder(s)
+	}
+	uri, err := c.qualify(s.Image, c.at(s, "image"))
+	if err != nil && c.requireAll(s.Image) {
+		uri, err = c.qualify(s.Image, c.at(s, "image"))
+	}
+	if err != nil {
+		c.lose(s, "image", c.at(s, "image"), "%v: %s is a place holder for ctst images import", err, placeHolder(s))
+		return placeHolder(s)
+	}
+	return uri
 }
 
 // qualify returns the URI of an image that is named as for Docker: nginx is

@@ -213,6 +213,9 @@ func (l *loader) valueOf(e expression, at place, sc *scope, depth int) (string, 
 			return "", at.errorf("the variable %s is required here and not set: %s", e.name, reason)
 		}
 	}
+	if err := l.take(0, len(value), at); err != nil {
+		return "", err
+	}
 	return value, unmarked(value, at)
 }
 
@@ -229,11 +232,17 @@ func (l *loader) interpolate(s string, at place, path []string, sc *scope) (stri
 	if !strings.ContainsRune(s, '$') {
 		return s, nil
 	}
+	if len(path) > 0 && strings.HasPrefix(path[0], "x-") {
+		return s, nil // what an alias takes from there is read where it is used
+	}
 	if !keepable(path, s) {
 		return l.substitute(s, at, sc, 0)
 	}
 	return eachExpression(s, at, func(e expression) (string, error) {
 		if v, ok := l.reference(e, sc); ok && (!words(path) || isWord(v)) {
+			if err := l.take(0, len(v.now), at); err != nil {
+				return "", err
+			}
 			if path[2] == "image" {
 				return l.keep(v), nil // imageURI says what is to say
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/containust/containust/modules/cli/internal/render"
 	"github.com/containust/containust/modules/lang/compose"
 	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/sdk/state"
 )
 
 type convertFlags struct {
@@ -114,13 +115,19 @@ func (a *app) composeFiles(named []string) ([]string, error) {
 }
 
 // writeNew writes a file that must not be there yet, unless it may be
-// overwritten.
+// overwritten. A link is not followed: it may lead anywhere.
 func writeNew(name string, content []byte, overwrite bool) error {
-	mode := os.O_WRONLY | os.O_CREATE | os.O_EXCL
-	if overwrite {
-		mode = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	info, err := os.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is there, and not a regular file", name)
+	case overwrite:
+		return state.WriteFile(name, content, info.Mode().Perm())
 	}
-	f, err := os.OpenFile(name, mode, 0o644)
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, fs.ErrExist) {
 		return &problem{err: fmt.Errorf("%s is there already", name), mend: []string{"choose another name, or overwrite it with --force"}}
 	}
