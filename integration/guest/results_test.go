@@ -169,6 +169,25 @@ func TestNeedsKernel(t *testing.T) {
 	}
 }
 
+func TestLinuxTests(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"a_linux_test.go": "package a\n\nfunc TestMain(m *testing.M) {}\nfunc TestA(t *testing.T) {\n}\n\nfunc helper(t *testing.T) {}\nfunc TestB(t *testing.T) {}\n",
+		"b_test.go":       "package a\n\nfunc TestC(t *testing.T) {}\n",
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+	}
+	p := goPackage{Dir: dir, TestGoFiles: []string{"b_test.go"}, XTestGoFiles: []string{"a_linux_test.go"}}
+	names, err := p.linuxTests()
+	require.NoError(t, err)
+	require.Equal(t, []string{"TestA", "TestB"}, names)
+
+	j := suite{folder: "modules/storage/source", linux: names}.job(options{}, 0)
+	require.Contains(t, j.Args, "-test.run=^(TestA|TestB)$")
+	j = suite{folder: "modules/storage/source", linux: names}.job(options{run: "X"}, 0)
+	require.Contains(t, j.Args, "-test.run=X")
+}
+
 func TestOpenKernel(t *testing.T) {
 	dir := t.TempDir()
 	_, err := openKernel(dir)

@@ -11,6 +11,9 @@ import (
 // name stands for its subtests too.
 var skips = []struct{ folder, test, reason string }{
 	{"modules/core/kerneltest", "TestLeak", "a part of TestLeaksAreFound, which runs it with an environment of its own"},
+	{"modules/vm/qemu", "TestClose", "there is no QEMU in the guest"},
+	{"modules/vm/qemu", "TestEndsWithContext", "the same"},
+	{"modules/vm/qemu", "TestEndsWithProcess", "the same"},
 }
 
 // newerKernel is what kerneltest.RequireKernel says. The guest's kernel is an

@@ -9,14 +9,16 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
 
 // A suite is the tests of a package.
 type suite struct {
-	pkg    string // import path
-	folder string // from the top of the repository, with slashes
+	pkg    string   // import path
+	folder string   // from the top of the repository, with slashes
+	linux  []string // the tests in files for Linux alone
 }
 
 // Packages whose import makes a test one for the guest, and what is built for
@@ -72,7 +74,11 @@ func findSuites(ctx context.Context, top string, patterns []string) ([]suite, er
 		if err != nil {
 			return nil, err
 		}
-		suites = append(suites, suite{pkg: p.ImportPath, folder: filepath.ToSlash(folder)})
+		linux, err := p.linuxTests()
+		if err != nil {
+			return nil, err
+		}
+		suites = append(suites, suite{pkg: p.ImportPath, folder: filepath.ToSlash(folder), linux: linux})
 	}
 	if len(suites) == 0 {
 		return nil, fmt.Errorf("no tests for the kernel in %s", strings.Join(patterns, " "))
@@ -80,8 +86,29 @@ func findSuites(ctx context.Context, top string, patterns []string) ([]suite, er
 	return suites, nil
 }
 
+func forLinux(file string) bool { return strings.HasSuffix(file, "_linux_test.go") }
+
+var testName = regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`)
+
+// linuxTests lists the tests in files for Linux alone.
+func (p goPackage) linuxTests() ([]string, error) {
+	var names []string
+	for _, file := range slices.Concat(p.TestGoFiles, p.XTestGoFiles) {
+		if !forLinux(file) {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(p.Dir, file))
+		if err != nil {
+			return nil, err
+		}
+		for _, found := range testName.FindAllStringSubmatch(string(text), -1) {
+			names = append(names, found[1])
+		}
+	}
+	return names, nil
+}
+
 func (p goPackage) needsKernel() bool {
-	forLinux := func(file string) bool { return strings.HasSuffix(file, "_linux_test.go") }
 	return slices.ContainsFunc(p.TestGoFiles, forLinux) || slices.ContainsFunc(p.XTestGoFiles, forLinux) ||
 		slices.Contains(p.TestImports, kernelTest) || slices.Contains(p.XTestImports, kernelTest)
 }
