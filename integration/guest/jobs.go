@@ -12,7 +12,7 @@ import (
 // required is what the guest has: a test that misses it fails instead of being
 // skipped. "kernel" is not among it, because newer kernels have what this one has
 // not; see skips.
-var required = []string{"root", "cgroup", "cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"}
+var required = []string{"root", "rootless", "cgroup", "cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"}
 
 // A selection is the part of a package's tests that belongs into the guest.
 type selection struct {

@@ -9,8 +9,8 @@
 // `go test` prints. Nothing may be skipped there but what this program lists
 // with a reason.
 //
-// It needs Linux, QEMU, mke2fs, and busybox, ip and nft, which the guest gets
-// from this machine; hack/setup test-vm installs them. No privileges are needed.
+// It needs Linux, QEMU, mke2fs, and some programs that the guest gets from this
+// machine (busybox, ip, nft, newuidmap); hack/setup test-vm installs them. No privileges are needed.
 // The kernel comes from Debian's package once and stays in bin/vm.
 package main
 

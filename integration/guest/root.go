@@ -140,6 +140,7 @@ func makeRoot(ctx context.Context, root string) error {
 	for name, text := range map[string]string{
 		"etc/passwd":      "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
 		"etc/group":       "root:x:0:\ntty:x:5:\nuser:x:1000:\nnogroup:x:65534:\n",
+		"etc/shadow":      "",
 		"etc/subuid":      "user:100000:65536\n",
 		"etc/subgid":      "user:100000:65536\n",
 		"etc/hosts":       "127.0.0.1 localhost guest\n::1 localhost\n",
@@ -152,7 +153,7 @@ func makeRoot(ctx context.Context, root string) error {
 	if err := installBusyBox(ctx, root); err != nil {
 		return err
 	}
-	for _, name := range []string{"ip", "nft"} {
+	for _, name := range []string{"ip", "nft", "newuidmap", "newgidmap", "useradd", "userdel"} {
 		if err := install(ctx, root, name); err != nil {
 			return err
 		}
@@ -169,7 +170,7 @@ func installBusyBox(ctx context.Context, root string) error {
 	if needs, err := interpreter(program); err != nil || needs != "" {
 		return fmt.Errorf("%s is not a static program: install busybox-static: %w", program, err)
 	}
-	if err := copyFile(filepath.Join(root, "usr/bin/busybox"), program, 0o755); err != nil {
+	if err := copyFile(filepath.Join(root, "usr/bin/busybox"), program); err != nil {
 		return err
 	}
 	list, err := command(ctx, "", program, "--list")
@@ -200,7 +201,7 @@ func install(ctx context.Context, root, name string) error {
 	if err := os.RemoveAll(target); err != nil { // BusyBox has a smaller one
 		return err
 	}
-	if err := copyFile(target, program, 0o755); err != nil {
+	if err := copyFile(target, program); err != nil {
 		return err
 	}
 	libraries, err := command(ctx, "", "ldd", program)
@@ -208,7 +209,7 @@ func install(ctx context.Context, root, name string) error {
 		return err
 	}
 	for _, found := range librarySource.FindAllStringSubmatch(libraries, -1) {
-		if err := copyFile(filepath.Join(root, found[1]), found[1], 0o755); err != nil {
+		if err := copyFile(filepath.Join(root, found[1]), found[1]); err != nil {
 			return err
 		}
 	}
@@ -232,14 +233,19 @@ func interpreter(program string) (string, error) {
 	return "", nil
 }
 
-// copyFile copies a file, and makes the folder that it goes to.
-func copyFile(target, source string, mode os.FileMode) error {
+// copyFile copies a file with its mode, and makes the folder that it goes to.
+func copyFile(target, source string) error {
 	content, err := os.ReadFile(source)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(source)
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(target, content, mode)
+	// The second time for the set-id bits, which writing takes away.
+	return errors.Join(os.WriteFile(target, content, info.Mode()), os.Chmod(target, info.Mode()))
 }

@@ -174,7 +174,7 @@ func copyTestFiles(target, source string) error {
 		case entry.Name() == "testdata":
 			err = os.CopyFS(to, os.DirFS(from))
 		case entry.Type().IsRegular():
-			err = copyFile(to, from, 0o644)
+			err = copyFile(to, from)
 		}
 		if err != nil {
 			return err

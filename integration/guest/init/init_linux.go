@@ -76,8 +76,18 @@ func own() error {
 		if slices.Contains([]string{"proc", "sys", "dev"}, entry.Name()) {
 			continue
 		}
-		err := filepath.WalkDir("/"+entry.Name(), func(path string, _ fs.DirEntry, err error) error {
-			return errors.Join(err, os.Lchown(path, 0, 0))
+		err := filepath.WalkDir("/"+entry.Name(), func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := d.Info()
+			if err != nil {
+				return err
+			}
+			if err := os.Lchown(path, 0, 0); err != nil || !info.Mode().IsRegular() {
+				return err
+			}
+			return os.Chmod(path, info.Mode()) // the set-id bits, which that took away
 		})
 		if err != nil {
 			return err
