@@ -205,10 +205,6 @@ func hostPath(u *unit, p string) string {
 func (r *resolver) setEnv(inst *instance, c *stack.Component, v outcome) {
 	inst.written = make(map[string]bool, len(v.entries))
 	for _, e := range v.entries {
-		if p := schema.CheckVariable(e.key.Name); p != nil {
-			r.report(p.Code, e.key.Range, p.Summary, p.Suggestion, p.Detail)
-			continue
-		}
 		inst.written[e.key.Name] = true
 		item := *e.lazy.done
 		if item.kind == unset {
@@ -238,10 +234,6 @@ func (r *resolver) setFiles(c *stack.Component, v outcome) {
 	for _, e := range v.entries {
 		item := *e.lazy.done
 		if item.kind == unset {
-			continue
-		}
-		if p := schema.CheckTarget(e.key.Name); p != nil {
-			r.report(p.Code, e.key.Range, p.Summary, p.Suggestion, p.Detail)
 			continue
 		}
 		f := stack.File{Target: path.Clean(e.key.Name), Mode: 0o444, Range: item.rng}

@@ -114,6 +114,13 @@ func (r *resolver) checkMap(v value, t *schema.Type, s subject) (value, bool) {
 			}
 			elem, inner.key = field.Type, field
 		}
+		keyed := true
+		if t.Key != nil {
+			if p := t.Key(e.key.Name); p != nil {
+				r.report(p.Code, e.key.Range, p.Summary, p.Suggestion, p.Detail)
+				keyed = false
+			}
+		}
 		forced := r.force(e.lazy)
 		if forced.kind != unset {
 			checked, fine := r.check(forced, elem, inner)
@@ -123,7 +130,9 @@ func (r *resolver) checkMap(v value, t *schema.Type, s subject) (value, bool) {
 			}
 			forced = checked
 		}
-		entries = append(entries, entry{key: e.key, lazy: thunk{done: &forced}})
+		if keyed { // the others are as good as ever
+			entries = append(entries, entry{key: e.key, lazy: thunk{done: &forced}})
+		}
 	}
 	v.entries = entries
 	return v, ok

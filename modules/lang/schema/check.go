@@ -39,7 +39,7 @@ func CheckImage(s string) *Problem {
 	if pinned && !IsDigest(digest) {
 		bad.Summary = "the digest behind @sha256: is not 64 hex digits"
 		bad.Suggestion = fmt.Sprintf("it has %d characters", len(digest))
-		bad.Detail = "ctst build --update writes the right one."
+		bad.Detail = "Without it, ctst plan --json tells the digest that the image has."
 		if len(digest) == 64 {
 			bad.Suggestion = "0–9 and a–f in lower case only"
 		}

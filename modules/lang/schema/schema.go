@@ -43,6 +43,7 @@ type Type struct {
 	Values   []string               // of Text: the values that have a name, for editors; others may pass Check too
 	Elem     *Type
 	Fields   []Property
+	Key      func(key string) *Problem // of Map with any keys: their check; nil: none
 	Any      []*Type
 }
 
@@ -110,8 +111,8 @@ func fields(properties ...Property) *Type {
 	return &Type{Kind: Map, Name: "a map", Fields: properties}
 }
 
-func open(elem *Type, name string) *Type {
-	return &Type{Kind: Map, Name: name, Elem: elem}
+func open(elem *Type, name string, key func(string) *Problem) *Type {
+	return &Type{Kind: Map, Name: name, Elem: elem, Key: key}
 }
 
 var (
@@ -138,7 +139,7 @@ var properties = []Property{
 	{Name: "enabled", Type: boolean, Default: "true", Doc: "false: checked, but not deployed"},
 	{Name: "command", Type: textList, Default: "the image's own", Doc: "the arguments; argv is entrypoint + command, and no shell is ever inserted", Components: true},
 	{Name: "entrypoint", Type: textList, Default: "the image's own", Doc: "the program and its first arguments", Components: true},
-	{Name: "env", Type: open(scalar, "a map of strings, numbers and bools"), Default: "{}", Doc: "environment variables", Components: true, Secrets: true},
+	{Name: "env", Type: open(scalar, "a map of strings, numbers and bools", CheckVariable), Default: "{}", Doc: "environment variables", Components: true, Secrets: true},
 	{Name: "workdir", Type: text(checkAbsolute), Default: "the image's own", Doc: "the folder that the program starts in"},
 	{Name: "user", Type: text(checkUser), Default: "the image's own", Doc: "a name, a uid or uid:gid, looked up in the image's own passwd"},
 	{Name: "hostname", Type: text(checkHostname), Default: "the component's name", Doc: "the host name inside"},
@@ -152,7 +153,7 @@ var properties = []Property{
 	{Name: "files", Type: open(oneOf("text, or { source = \"./file\" }", anyText, fields(
 		Property{Name: "source", Type: local(text(checkNotEmpty), always), Doc: "the host file to copy"},
 		Property{Name: "mode", Type: text(check(ParseMode)), Default: `"0444"`, Doc: "permission bits"},
-	)), "a map of paths to texts"), Doc: "read-only files: path → text, or { source = \"./ca.pem\", mode = \"0444\" }", Components: true, Secrets: true},
+	)), "a map of paths to texts", CheckTarget), Doc: "read-only files: path → text, or { source = \"./ca.pem\", mode = \"0444\" }", Components: true, Secrets: true},
 	{Name: "secrets", Type: list(local(text(checkSecretName), always), "a list of names"), Doc: "files under /run/secrets/<name>, mode 0400"},
 	{Name: "readonly", Type: boolean, Default: "true", Doc: "the root file system cannot be written"},
 	{Name: "memory", Type: size, Doc: "the most memory it may use: \"256MiB\", \"1GB\""},
@@ -168,7 +169,7 @@ var properties = []Property{
 		Property{Name: "read_iops", Type: integer(1, math.MaxInt64), Doc: "reads a second"},
 		Property{Name: "write_iops", Type: integer(1, math.MaxInt64), Doc: "writes a second"},
 	), Doc: "limits of block devices"},
-	{Name: "ulimits", Type: open(oneOf(`a number or "soft:hard"`, integer(-1, math.MaxInt64), text(checkUlimit)), "a map of limits"), Doc: "nofile = 1024 or \"1024:4096\"; -1 is unlimited"},
+	{Name: "ulimits", Type: open(oneOf(`a number or "soft:hard"`, integer(-1, math.MaxInt64), text(checkUlimit)), "a map of limits", nil), Doc: "nofile = 1024 or \"1024:4096\"; -1 is unlimited"},
 	{Name: "network", Type: local(enum("project", "none", "host"), func(s string) bool { return s == "host" }), Default: `"project"`, Doc: "project, none or host"},
 	{Name: "offline", Type: boolean, Default: "false", Doc: "reaches its connections, never the outside"},
 	{Name: "egress", Type: list(text(checkEgress), "a list of targets"), Default: "everything, unless offline", Doc: "what outside it may reach: \"tcp:10.0.0.0/8:443\", \"example.org:443\"; [] is nothing"},
@@ -189,7 +190,7 @@ var properties = []Property{
 	{Name: "capabilities", Type: list(&Type{Kind: Text, Name: "a string", Check: checkCapability, Local: always, Values: append([]string{"docker"}, capabilities...)}, "a list of capabilities"), Default: "[]", Doc: "added to an empty set; \"docker\" stands for docker's default set"},
 	{Name: "seccomp", Type: &Type{Kind: Text, Name: "a string", Check: checkNotEmpty, Local: always, Values: []string{"default", "unconfined"}}, Default: `"default"`, Doc: "default, unconfined, or the path of an OCI profile"},
 	{Name: "devices", Type: list(local(text(checkDevice), always), "a list of paths"), Doc: "device nodes by path"},
-	{Name: "labels", Type: open(scalar, "a map of strings"), Doc: "free text, never policy"},
+	{Name: "labels", Type: open(scalar, "a map of strings", nil), Doc: "free text, never policy"},
 	{Name: "init", Type: boolean, Default: "false", Doc: "a minimal init as pid 1"},
 	{Name: "distroless", Type: oneOf("a bool or a map", boolean, fields(
 		Property{Name: "include", Type: textList, Doc: "globs of further files to keep"},
