@@ -80,6 +80,9 @@ func (r *resolver) locateURL(u *unit, s *ast.Import, file, pin string) (location
 			"Imports are fetched without credentials: what is in a file, everybody who has the file knows.")
 	case url.Fragment != "" || strings.Contains(file, "#"):
 		return refuse(diag.ImportAddress, "the address has a fragment, which no server gets to see", `remove "#" and the text behind it`, "")
+	case strings.Contains(file, "@sha256:"):
+		return refuse(diag.ImportAddress, "the digest behind @sha256: is not 64 hexadecimal digits in lower case", "correct or remove it",
+			"Without one that is whole the import would not be pinned. In a path that has such a text, @ is written as %40.")
 	case url.Scheme == "http" && pin == "":
 		return refuse(diag.ImportAddress, "an import over http needs a pin", `write "https://", or add @sha256:<64 hex>`,
 			"Over http anybody on the way can change the file.")

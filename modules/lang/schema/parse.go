@@ -171,6 +171,12 @@ func ParseVolume(s string) (Volume, *Problem) {
 		v.HostPath = source
 	case source[0] == '~':
 		return bad(fmt.Sprintf("%q is expanded by shells only", "~"), fmt.Sprintf("write %q", "${env.HOME}"+s[1:]))
+	case source[0] == '$' && len(source) > 1:
+		name, rest, _ := strings.Cut(source[1:], "/")
+		if rest != "" {
+			rest = "/" + rest
+		}
+		return bad(fmt.Sprintf("%q is replaced by shells only", "$"+name), fmt.Sprintf("write %q", "${env."+name+"}"+rest+s[len(source):]))
 	case strings.Contains(source, "/"):
 		return bad(fmt.Sprintf("%q is neither a name nor a path", source), fmt.Sprintf("write %q for a host path", "./"+source))
 	case !volumeName(source):
