@@ -7,7 +7,11 @@
 // goroutines.
 package ast
 
-import "github.com/containust/containust/modules/lang/token"
+import (
+	"strings"
+
+	"github.com/containust/containust/modules/lang/token"
+)
 
 // File is one file.
 type File struct {
@@ -73,6 +77,32 @@ type Param struct {
 	Name    Ident
 	Type    *Ident // nil: that of the default
 	Default Value  // nil: required
+}
+
+// Kind is the type that is written, or that of the default: string, int, number,
+// bool, list or map. Empty: any, as for a default that is a reference.
+func (p *Param) Kind() string {
+	if p.Type != nil {
+		return p.Type.Name
+	}
+	switch v := p.Default.(type) {
+	case *String:
+		if _, ok := v.Plain(); ok {
+			return "string"
+		}
+	case *Number:
+		if strings.Contains(v.Text, ".") {
+			return "number"
+		}
+		return "int"
+	case *Bool:
+		return "bool"
+	case *List:
+		return "list"
+	case *Map:
+		return "map"
+	}
+	return ""
 }
 
 // From is FROM Ref [Args]: the base, alone or of an imported file.

@@ -97,7 +97,7 @@ func (c *converter) volume(s, of *component, attribute string, v types.ServiceVo
 		if c.claim(s, attribute, v.Target, at) {
 			size := ""
 			if v.Tmpfs != nil && v.Tmpfs.Size > 0 {
-				size = strings.Trim(sizeText(int64(v.Tmpfs.Size)), `"`)
+				size = schema.FormatSize(int64(v.Tmpfs.Size))
 			}
 			c.addTmpfs(s, attribute, v.Target, size, at)
 		}
@@ -206,7 +206,7 @@ func (c *converter) tmpfsOf(s *component) {
 			switch {
 			case option == "":
 			case isSize && n.DecodeMapstructure(value) == nil && n > 0:
-				size = strings.Trim(sizeText(int64(n)), `"`)
+				size = schema.FormatSize(int64(n))
 			default:
 				c.lose(s, "tmpfs", at, "%s: the option %s has no counterpart", target, option)
 			}
@@ -216,7 +216,7 @@ func (c *converter) tmpfsOf(s *component) {
 		}
 	}
 	if s.ShmSize > 0 && c.claim(s, "shm_size", "/dev/shm", c.at(s, "shm_size")) {
-		c.addTmpfs(s, "shm_size", "/dev/shm", strings.Trim(sizeText(int64(s.ShmSize)), `"`), c.at(s, "shm_size"))
+		c.addTmpfs(s, "shm_size", "/dev/shm", schema.FormatSize(int64(s.ShmSize)), c.at(s, "shm_size"))
 	}
 }
 

@@ -258,15 +258,11 @@ func (c *converter) labels(s *component) error {
 	return nil
 }
 
-// sizeText writes a size with the largest unit that it is a whole number of.
-func sizeText(n int64) string {
-	for _, unit := range []struct {
-		name string
-		size int64
-	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
-		if n > 0 && n%unit.size == 0 {
-			return `"` + strconv.FormatInt(n/unit.size, 10) + unit.name + `"`
-		}
+// quotedSize is a size as it is written: with quotes where it has a unit.
+func quotedSize(n int64) string {
+	text := schema.FormatSize(n)
+	if _, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return text
 	}
-	return strconv.FormatInt(n, 10)
+	return `"` + text + `"`
 }

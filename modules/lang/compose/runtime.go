@@ -20,10 +20,10 @@ func (c *converter) resources(s *component) {
 		limits = *s.Deploy.Resources.Limits
 	}
 	if memory := max(int64(s.MemLimit), int64(limits.MemoryBytes)); memory > 0 {
-		s.set("memory", sizeText(memory))
+		s.set("memory", quotedSize(memory))
 		// Docker counts memory and swap together; -1 is no limit.
 		if swap := int64(s.MemSwapLimit) - memory; s.MemSwapLimit > 0 && swap >= 0 {
-			s.set("memory_swap", sizeText(swap))
+			s.set("memory_swap", quotedSize(swap))
 		}
 	} else if s.MemSwapLimit > 0 {
 		c.lose(s, "memswap_limit", c.at(s, "memswap_limit"), "it counts for Docker together with mem_limit, which is not set")
@@ -159,7 +159,7 @@ func (c *converter) health(s *component) error {
 			value = time.Duration(*d.value)
 		}
 		if value > 0 {
-			entries = append(entries, entry{d.name, `"` + duration(value) + `"`})
+			entries = append(entries, entry{d.name, `"` + schema.FormatDuration(value) + `"`})
 		}
 	}
 	if h.Retries != nil && *h.Retries > 0 {
@@ -167,18 +167,6 @@ func (c *converter) health(s *component) error {
 	}
 	s.set("healthcheck", mapping(entries))
 	return nil
-}
-
-// duration is time.Duration.String without the units that are 0 at its end.
-func duration(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
 }
 
 // lifecycle writes how a component starts again and stops.
@@ -201,7 +189,7 @@ func (c *converter) lifecycle(s *component) {
 		c.text(s, "stop_signal", "stop_signal", signalName(s.StopSignal))
 	}
 	if s.StopGracePeriod != nil {
-		text := duration(time.Duration(*s.StopGracePeriod))
+		text := schema.FormatDuration(time.Duration(*s.StopGracePeriod))
 		if _, problem := schema.ParseDuration(text); problem != nil {
 			c.lose(s, "stop_grace_period", c.at(s, "stop_grace_period"), "%s", problem.Summary)
 		} else {

@@ -6,6 +6,7 @@ import (
 	"unicode"
 
 	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/lang/token"
 )
 
 const (
@@ -141,7 +142,7 @@ func inline(entries ...entry) string {
 
 // key writes the key of a map: a name as it is, anything else as a string.
 func key(s string) string {
-	if isName(s) {
+	if token.IsName(s) {
 		return s
 	}
 	return `"` + escape(s) + `"`
@@ -187,16 +188,4 @@ func comment(text, lead string) string {
 		b.WriteString(line + "\n")
 	}
 	return b.String()
-}
-
-// isName tells whether s is an identifier of .ctst.
-func isName(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
-		if !letter && (i == 0 || (c < '0' || c > '9') && c != '-') {
-			return false
-		}
-	}
-	return s != "" && s[len(s)-1] != '-'
 }

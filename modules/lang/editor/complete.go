@@ -319,7 +319,7 @@ func (c *completer) arguments() {
 	}
 	for _, p := range base.node.Params.List {
 		if p.Name.Name != "" && !slices.Contains(c.spot.top().seen, p.Name.Name) {
-			c.entry(Completion{Label: p.Name.Name, Kind: ParameterCompletion, Detail: typeName(p), Doc: paramDoc(p)}, "|")
+			c.entry(Completion{Label: p.Name.Name, Kind: ParameterCompletion, Detail: p.Kind(), Doc: paramDoc(p)}, "|")
 		}
 	}
 }

@@ -208,7 +208,7 @@ func componentSymbol(c *ast.Component, name ast.Ident) Symbol {
 	s.Kind = Template
 	for _, p := range c.Params.List {
 		if p.Name.Name != "" {
-			s.Inside = append(s.Inside, Symbol{Name: p.Name.Name, Kind: Parameter, Detail: typeName(p), Range: paramRange(p), Select: p.Name.Range})
+			s.Inside = append(s.Inside, Symbol{Name: p.Name.Name, Kind: Parameter, Detail: p.Kind(), Range: paramRange(p), Select: p.Name.Range})
 		}
 	}
 	return s

@@ -3,10 +3,8 @@ package editor
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/containust/containust/modules/lang/ast"
-	"github.com/containust/containust/modules/lang/scanner"
 	"github.com/containust/containust/modules/lang/schema"
 	"github.com/containust/containust/modules/lang/token"
 )
@@ -353,11 +351,4 @@ func within(r token.Range, after, n int) token.Range {
 }
 
 // isName tells whether a text is a name, and no keyword.
-func isName(s string) bool {
-	if s == "" || strings.HasPrefix(s, "\uFEFF") {
-		return false
-	}
-	sc := scanner.New("", []byte(s))
-	t := sc.Next()
-	return t.Kind == token.Ident && t.Text == s && len(sc.Diagnostics()) == 0
-}
+func isName(s string) bool { return token.IsName(s) && token.Lookup(s) == token.Ident }

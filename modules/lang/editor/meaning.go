@@ -51,7 +51,7 @@ func (v View) Hover(offset int) (Hover, bool) {
 		}
 		p := comp.param(u.name)
 		h.Code, h.Text = u.name, fmt.Sprintf("A parameter of %s. %s", comp.name.Name, paramDoc(p))
-		if name := typeName(p); name != "" {
+		if name := p.Kind(); name != "" {
 			h.Code += ": " + name
 		}
 		if p.Default != nil {
@@ -236,28 +236,6 @@ func sentence(s string) string {
 		return s
 	}
 	return s + "."
-}
-
-func typeName(p *ast.Param) string {
-	if p.Type != nil {
-		return p.Type.Name
-	}
-	switch v := p.Default.(type) {
-	case *ast.String:
-		return "string"
-	case *ast.Number:
-		if strings.Contains(v.Text, ".") {
-			return "number"
-		}
-		return "int"
-	case *ast.Bool:
-		return "bool"
-	case *ast.List:
-		return "list"
-	case *ast.Map:
-		return "map"
-	}
-	return ""
 }
 
 func paramDoc(p *ast.Param) string {

@@ -63,7 +63,7 @@ func (c *completer) references() {
 		c.offer(Completion{Label: "let." + l.Name.Name, Kind: LetCompletion, Detail: c.File.source(l.Value.Span()), Text: c.closed("let." + l.Name.Name)})
 	}
 	for _, p := range scope.params {
-		c.offer(Completion{Label: "param." + p.Name.Name, Kind: ParameterCompletion, Detail: typeName(p), Doc: paramDoc(p), Text: c.closed("param." + p.Name.Name)})
+		c.offer(Completion{Label: "param." + p.Name.Name, Kind: ParameterCompletion, Detail: p.Kind(), Doc: paramDoc(p), Text: c.closed("param." + p.Name.Name)})
 	}
 	if scope.secrets {
 		offer("secret", "a secret, from .containust/secrets or the variable CONTAINUST_SECRET_NAME")
@@ -99,7 +99,7 @@ func (c *completer) referenceNames(root string) {
 		}
 	case "param":
 		for _, p := range scope.params {
-			name(p.Name.Name, ParameterCompletion, typeName(p), paramDoc(p))
+			name(p.Name.Name, ParameterCompletion, p.Kind(), paramDoc(p))
 		}
 	case "self":
 		for _, a := range scope.self {

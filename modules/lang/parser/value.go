@@ -428,7 +428,7 @@ func reference(r token.Range, text string) *ast.Reference {
 	ref := &ast.Reference{Range: r, Name: text}
 	path, rest, found := strings.Cut(text, ":-")
 	root, name, dotted := strings.Cut(path, ".")
-	if !dotted || !isName(root) || !isName(name) {
+	if !dotted || !token.IsName(root) || !token.IsName(name) {
 		return ref
 	}
 	ref.Root, ref.Name = root, name

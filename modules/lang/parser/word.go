@@ -35,7 +35,7 @@ func (p *parser) ident(what string) (ast.Ident, bool) {
 		return id, true
 	case token.String:
 		s := p.stringValue()
-		if text, ok := s.Plain(); ok && isName(text) {
+		if text, ok := s.Plain(); ok && token.IsName(text) {
 			p.report(diag.UnexpectedToken, s.Range, "names have no quotes", fmt.Sprintf("write %s", text), "")
 			return ast.Ident{Name: text, Range: s.Range}, true
 		}
@@ -59,18 +59,6 @@ func (p *parser) ident(what string) (ast.Ident, bool) {
 }
 
 const nameDetail = "A name starts with a letter or _, and has letters, digits, _ and, inside, -."
-
-func isName(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
-		digit := c >= '0' && c <= '9'
-		if !letter && (i == 0 || !digit && c != '-') {
-			return false
-		}
-	}
-	return s != "" && s[len(s)-1] != '-'
-}
 
 // assign takes the = between a name and its value, after reporting what people
 // write in its place. It returns true for +=, which only some names may have.
@@ -144,7 +132,7 @@ func (p *parser) bareWord() ast.Value {
 	text, end := p.scanner.Word(start)
 	r := p.span(start, end)
 	p.tok.End = end
-	if root, name, ok := strings.Cut(text, "."); ok && isName(root) && isName(name) && referenceLike(root, name) {
+	if root, name, ok := strings.Cut(text, "."); ok && token.IsName(root) && token.IsName(name) && referenceLike(root, name) {
 		if root == "var" || root == "local" {
 			text = "let." + name
 		}

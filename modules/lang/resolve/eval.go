@@ -230,7 +230,7 @@ func (r *resolver) noReference(ref *ast.Reference, sc *scope) {
 		suggestion = fmt.Sprintf("write ${let.%s}", name)
 	case sc.unit.components[name] != nil:
 		suggestion = fmt.Sprintf("write ${%s.host}", name)
-	case isIdent(name):
+	case token.IsName(name):
 		detail = fmt.Sprintf("For the caller's environment: ${env.%s}.", ref.Name)
 	}
 	shown := ref.Name

@@ -252,7 +252,7 @@ func (r *resolver) importAlias(u *unit, s *ast.Import, file string) (string, boo
 		alias = *s.Alias
 	} else {
 		alias.Name = stem(file, u.fetched() || isURL(file))
-		if !isIdent(alias.Name) {
+		if !token.IsName(alias.Name) {
 			r.report(diag.ImportAlias, s.Path.Range, fmt.Sprintf("%q is not a name", alias.Name), "add AS and a name", "Without AS the import is called after its file.")
 			return "", false
 		}
@@ -272,17 +272,6 @@ func (r *resolver) importAlias(u *unit, s *ast.Import, file string) (string, boo
 	}
 	u.aliases[alias.Name] = alias.Range
 	return alias.Name, true
-}
-
-func isIdent(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
-		if !letter && (i == 0 || !(c >= '0' && c <= '9') && c != '-') {
-			return false
-		}
-	}
-	return s != "" && s[len(s)-1] != '-'
 }
 
 // reason is an error without the operation and path that the summary names.

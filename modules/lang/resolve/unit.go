@@ -140,36 +140,8 @@ func (r *resolver) declareParams(d *definition) {
 			continue
 		}
 		seen[p.Name.Name] = p.Name.Range
-		param := &parameter{node: p}
-		if p.Type != nil {
-			param.kind = p.Type.Name
-		} else {
-			param.kind = literalKind(p.Default)
-		}
-		d.params = append(d.params, param)
+		d.params = append(d.params, &parameter{node: p, kind: p.Kind()})
 	}
-}
-
-// literalKind returns the type of a default for a parameter without a type.
-func literalKind(v ast.Value) string {
-	switch v := v.(type) {
-	case *ast.String:
-		if _, ok := v.Plain(); ok {
-			return "string"
-		}
-	case *ast.Number:
-		if strings.Contains(v.Text, ".") {
-			return "number"
-		}
-		return "int"
-	case *ast.Bool:
-		return "bool"
-	case *ast.List:
-		return "list"
-	case *ast.Map:
-		return "map"
-	}
-	return ""
 }
 
 func (r *resolver) declareLet(u *unit, s *ast.Let) {

@@ -92,6 +92,29 @@ func ParseDuration(s string) (time.Duration, *Problem) {
 	return 0, p
 }
 
+// FormatSize writes a size in the largest unit that it is a whole number of:
+// "256MiB", "1GB"; bytes without one.
+func FormatSize(n int64) string {
+	for _, unit := range []string{"GiB", "MiB", "GB", "MB", "KiB", "KB"} {
+		if n != 0 && n%units[unit] == 0 {
+			return strconv.FormatInt(n/units[unit], 10) + unit
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// FormatDuration writes a duration as a person does: "1m", not "1m0s".
+func FormatDuration(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
 // Port is a port with its protocol, tcp or udp.
 type Port struct {
 	Number   uint16

@@ -2,6 +2,7 @@ package schema_test
 
 import (
 	"encoding/json"
+	"math"
 	"testing"
 	"time"
 
@@ -169,5 +170,21 @@ func TestExamples(t *testing.T) {
 		}
 		_, found := parser.Parse("x.ctst", []byte("LET x = "+value))
 		require.Empty(t, found, f.Name)
+	}
+}
+
+// What is written can be read, and is what it was.
+func TestFormats(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 1: "1", 1000: "1KB", 1024: "1KiB", 1500: "1500", 256 << 20: "256MiB", 1e9: "1GB", 3 << 30: "3GiB", math.MaxInt64: "9223372036854775807"} {
+		require.Equal(t, want, schema.FormatSize(n))
+		back, problem := schema.ParseSize(want)
+		require.Nil(t, problem)
+		require.Equal(t, n, back)
+	}
+	for d, want := range map[time.Duration]string{0: "0s", time.Minute: "1m", 90 * time.Second: "1m30s", 2 * time.Hour: "2h", time.Hour + time.Second: "1h0m1s", 1500 * time.Millisecond: "1.5s"} {
+		require.Equal(t, want, schema.FormatDuration(d))
+		back, problem := schema.ParseDuration(want)
+		require.Nil(t, problem)
+		require.Equal(t, d, back)
 	}
 }

@@ -75,6 +75,18 @@ func Lookup(word string) Kind {
 	return Ident
 }
 
+// IsName tells whether s has the form of a name, which a keyword has too.
+func IsName(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
+		if !letter && (i == 0 || !(c >= '0' && c <= '9') && c != '-') {
+			return false
+		}
+	}
+	return s != "" && s[len(s)-1] != '-'
+}
+
 // Token is one token with its place.
 type Token struct {
 	Kind       Kind

@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/lang/schema"
 )
 
 // Diff lists the properties in which two specifications differ, by path. Layers
@@ -70,7 +70,7 @@ func properties(cfg container.Config) flat {
 		"stop_timeout": "10s",
 	}
 	if cfg.StopTimeout != 0 {
-		f["stop_timeout"] = duration(cfg.StopTimeout)
+		f["stop_timeout"] = schema.FormatDuration(cfg.StopTimeout)
 	}
 	set(f, "hostname", orDefault(cfg.Hostname, cfg.Name), cfg.Name)
 	set(f, "workdir", cfg.WorkDir, "")
@@ -124,7 +124,7 @@ func (f flat) mounts(mounts []container.Mount) {
 		}
 		if m.Kind == container.MountTmpfs {
 			if m.Size != 0 {
-				text += ":" + size(m.Size)
+				text += ":" + schema.FormatSize(m.Size)
 			}
 			tmpfs = append(tmpfs, text)
 			continue
@@ -163,16 +163,16 @@ func (f flat) files(files []container.File) {
 }
 
 func (f flat) resources(r container.Resources) {
-	set(f, "memory", size(r.Memory), size(0))
-	set(f, "memory_swap", size(r.MemorySwap), size(0))
+	set(f, "memory", schema.FormatSize(r.Memory), schema.FormatSize(0))
+	set(f, "memory_swap", schema.FormatSize(r.MemorySwap), schema.FormatSize(0))
 	set(f, "cpu", r.CPUs, 0)
 	set(f, "cpu_weight", r.CPUWeight, 0)
 	set(f, "pids", r.PIDs, 0)
 	if r.IO != nil {
 		set(f, "io.device", r.IO.Device, "")
 		set(f, "io.weight", r.IO.Weight, 0)
-		set(f, "io.read_bps", size(r.IO.ReadBPS), size(0))
-		set(f, "io.write_bps", size(r.IO.WriteBPS), size(0))
+		set(f, "io.read_bps", schema.FormatSize(r.IO.ReadBPS), schema.FormatSize(0))
+		set(f, "io.write_bps", schema.FormatSize(r.IO.WriteBPS), schema.FormatSize(0))
 		set(f, "io.read_iops", int(r.IO.ReadIOPS), 0)
 		set(f, "io.write_iops", int(r.IO.WriteIOPS), 0)
 	}
@@ -192,10 +192,10 @@ func (f flat) health(h *container.Health) {
 	f.setList("healthcheck.command", h.Command)
 	set(f, "healthcheck.http", h.HTTP, "")
 	set(f, "healthcheck.tcp", int(h.TCP), 0)
-	f["healthcheck.interval"] = duration(h.Interval)
-	f["healthcheck.timeout"] = duration(h.Timeout)
+	f["healthcheck.interval"] = schema.FormatDuration(h.Interval)
+	f["healthcheck.timeout"] = schema.FormatDuration(h.Timeout)
 	f["healthcheck.retries"] = h.Retries
-	f["healthcheck.start_period"] = duration(h.StartPeriod)
+	f["healthcheck.start_period"] = schema.FormatDuration(h.StartPeriod)
 }
 
 func restart(r container.Restart) string {
@@ -216,32 +216,6 @@ func exposure(e container.Exposure) string {
 	text := fmt.Sprintf("%s:%d:%d", address, e.HostPort, e.ContainerPort)
 	if e.Protocol != "" && e.Protocol != "tcp" {
 		text += "/" + e.Protocol
-	}
-	return text
-}
-
-// size is a number of bytes in the largest unit that holds it exactly.
-func size(n int64) string {
-	units := []struct {
-		bytes int64
-		name  string
-	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1e9, "GB"}, {1e6, "MB"}, {1 << 10, "KiB"}, {1e3, "KB"}}
-	for _, u := range units {
-		if n != 0 && n%u.bytes == 0 {
-			return strconv.FormatInt(n/u.bytes, 10) + u.name
-		}
-	}
-	return strconv.FormatInt(n, 10)
-}
-
-// duration is a time as a person writes it: "1m", not "1m0s".
-func duration(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
 	}
 	return text
 }
