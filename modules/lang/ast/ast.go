@@ -2,9 +2,14 @@
 // it: everything with its range, and all comments, so that a formatter or an
 // editor loses nothing.
 //
+//	file, found := parser.Parse("app.ctst", text)
+//	for _, s := range file.Statements {
+//		if c, ok := s.(*ast.Component); ok { … }
+//	}
+//
 // A tree of a file with errors is partial: what could not be read is missing
-// or [Bad]. Trees are inert data; they may be read from any number of
-// goroutines.
+// or [Bad]. Trees are inert data: they are the same on every platform, need no
+// privileges, and may be read from any number of goroutines.
 package ast
 
 import (

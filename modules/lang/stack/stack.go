@@ -2,8 +2,14 @@
 // left to look up. Package resolve makes it; the engine and every tool that
 // wants to know what a file means reads it.
 //
+//	st, found := resolve.Load(ctx, "app.ctst", opts)
+//	for _, c := range st.Components {
+//		fmt.Println(c.Name, c.Image)
+//	}
+//
 // A Stack is inert data. All paths in it are absolute, all defaults are filled
-// in, all references are replaced.
+// in, all references are replaced. It is the same on every platform, needs no
+// privileges, and may be read from any number of goroutines.
 package stack
 
 import (

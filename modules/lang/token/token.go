@@ -1,5 +1,11 @@
 // Package token defines the lexical tokens of the .ctst language and the
 // positions that everything else in the module reports.
+//
+//	s := scanner.New("app.ctst", text)
+//	for t := s.Next(); t.Kind != token.EOF; t = s.Next() { … }
+//
+// It runs on every platform, needs no privileges, and may be used from any
+// number of goroutines.
 package token
 
 // Pos is a place in a file.
