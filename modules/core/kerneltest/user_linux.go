@@ -64,7 +64,8 @@ func AsUser(t testing.TB, dir, pattern string, env ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "-test.run="+pattern, "-test.v", "-test.timeout=5m")
+	// Without -test.v only the tests that failed say what they did.
+	cmd := exec.Command(program, "-test.run="+pattern, fmt.Sprintf("-test.v=%t", testing.Verbose()), "-test.timeout=5m")
 	cmd.Dir = dir
 	cmd.Env = append([]string{
 		"HOME=" + u.HomeDir, "USER=" + u.Username, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + dir,
@@ -72,14 +73,14 @@ func AsUser(t testing.TB, dir, pattern string, env ...string) {
 	}, env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 	out, err := cmd.CombinedOutput()
-	if err != nil || testing.Verbose() {
+	if testing.Verbose() {
 		t.Logf("as user %s:\n%s", u.Username, out)
 	}
-	if err != nil {
-		t.Fatalf("the tests of user %s: %v", u.Username, err)
-	}
-	if !strings.Contains(string(out), "--- PASS") {
-		t.Fatalf("no test of user %s ran:\n%s", u.Username, out)
+	switch {
+	case err != nil:
+		t.Fatalf("the tests of user %s: %v\n%s", u.Username, err, out)
+	case strings.Contains(string(out), "no tests to run"):
+		t.Fatalf("%s names no test for user %s", pattern, u.Username)
 	}
 }
 

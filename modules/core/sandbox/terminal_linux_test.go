@@ -89,10 +89,10 @@ func TestTerminalKeys(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, err := onTerminal(t, target, sandbox.Command{Args: []string{"wait"}})
 			require.NoError(t, err)
-			line := make([]byte, 16)
-			n, err := p.Terminal().Read(line)
+			line := make([]byte, len("ready\r\n"))
+			_, err = io.ReadFull(p.Terminal(), line)
 			require.NoError(t, err)
-			require.Equal(t, "ready\r\n", string(line[:n]))
+			require.Equal(t, "ready\r\n", string(line))
 			require.NoError(t, test.do(p.Terminal()))
 			exit, err := p.Wait(t.Context())
 			require.NoError(t, err)
