@@ -319,6 +319,17 @@ func TestExecTerminal(t *testing.T) {
 		s.expect("got still here\r\n")
 		s.ends(7)
 	})
+	t.Run("the supervisor dies, and then the command before ctst sees it", func(t *testing.T) {
+		kerneltest.RequireKernel(t, 6, 15)
+		s := sh(t, "echo ready; until test -e /tmp/go; do sleep 0.02; done; exit 7")
+		s.expect("ready\r\n")
+		require.NoError(t, s.cmd.Process.Signal(syscall.SIGSTOP))
+		require.NoError(t, syscall.Kill(d.supervisor(t), syscall.SIGKILL))
+		require.NoError(t, os.WriteFile(filepath.Join("/proc", strconv.Itoa(d.pid), "root/tmp/go"), nil, 0o644))
+		time.Sleep(300 * time.Millisecond)
+		require.NoError(t, s.cmd.Process.Signal(syscall.SIGCONT))
+		s.ends(7)
+	})
 }
 
 // reads waits until a file in the component has the content.

@@ -3,10 +3,12 @@ package sandbox_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/core/kerneltest"
 	"github.com/containust/containust/modules/core/sandbox"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
@@ -48,7 +51,7 @@ func TestExec(t *testing.T) {
 		require.Equal(t, want, r.Namespaces[ns])
 	}
 
-	_, exit = execute(t, p, sandbox.Command{Args: []string{"exit", "7"}})
+	_, exit = execute(t, p, sandbox.Command{Args: []string{"/app", "exit", "7"}})
 	require.Equal(t, container.ExitStatus{Code: 7}, exit)
 }
 
@@ -133,6 +136,32 @@ func TestCloseEndsWait(t *testing.T) {
 	require.ErrorIs(t, <-done, os.ErrClosed)
 	require.NoError(t, again.Close(), "twice")
 	require.ErrorIs(t, again.Signal(0), os.ErrClosed)
+}
+
+// Whoever waits learns how the process ended, also while another one reaps it.
+func TestWaitWhileItIsReaped(t *testing.T) {
+	kerneltest.RequireKernel(t, 6, 15) // before, the status is gone with the process
+	target := running(t, spec(t, image(t)))
+	for range 200 {
+		p, err := sandbox.Exec(t.Context(), target, sandbox.ExecSpec{Command: sandbox.Command{Args: []string{"exit", "7"}, Env: []string{"PATH=/bin"}}}, sandbox.Options{})
+		require.NoError(t, err)
+		start := startTime(t, p)
+		var handles [4]*sandbox.Process // before the first of them reaps it
+		for i := range handles {
+			handles[i], err = sandbox.Open(p.PID(), start)
+			require.NoError(t, err)
+		}
+		var wait sync.WaitGroup
+		for _, handle := range handles {
+			wait.Go(func() {
+				exit, err := handle.Wait(t.Context())
+				assert.NoError(t, errors.Join(err, handle.Close()))
+				assert.Equal(t, container.ExitStatus{Code: 7}, exit)
+			})
+		}
+		wait.Wait()
+		require.NoError(t, p.Close())
+	}
 }
 
 func startTime(t testing.TB, p *sandbox.Process) uint64 {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -187,8 +188,19 @@ func exitOf(pidfd, pid int) (*container.ExitStatus, error) {
 		return exitStatus(status), nil
 	}
 	// Its parent did not reap it yet, or this kernel does not keep the status.
-	if s, err := readStat(pid); err == nil && s.state == 'Z' && unix.PidfdSendSignal(pidfd, 0, nil, 0) == nil {
-		return exitStatus(s.exitCode), nil
+	for {
+		s, err := readStat(pid)
+		if err != nil || unix.PidfdSendSignal(pidfd, 0, nil, 0) != nil {
+			break
+		}
+		if s.state == 'Z' {
+			return exitStatus(s.exitCode), nil
+		}
+		if s.state != 'X' {
+			break
+		}
+		// Its parent reaps it now: the kernel keeps the status in a moment.
+		runtime.Gosched()
 	}
 	// It may have been reaped since the first question.
 	if status, ok := exitFromPIDFD(pidfd); ok {

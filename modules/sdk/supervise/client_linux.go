@@ -95,29 +95,24 @@ func (c *Client) Exec(ctx context.Context, req ExecRequest, stdio ExecIO) (conta
 		err = c.converse(ctx, conn, x)
 		return exit, err
 	}
-	var session *container.Session
+	// Held from the start: of a process that is gone nobody can say how it ended.
+	var process *sandbox.Process
 	x.opened = func(s container.Session) error {
-		session = &s
+		var err error
+		process, err = sandbox.Open(s.PID, s.StartTime)
+		if err != nil && !errors.Is(err, sandbox.ErrNotProcess) {
+			return err
+		}
 		return stdio.Opened(s)
 	}
 	err = c.converse(ctx, conn, x)
-	if session != nil && errors.Is(err, ErrLost) {
-		return outlive(ctx, session)
+	if process == nil {
+		return exit, err
 	}
-	return exit, err
-}
-
-// outlive waits for a process whose supervisor is gone.
-func outlive(ctx context.Context, session *container.Session) (container.ExitStatus, error) {
-	p, err := sandbox.Open(session.PID, session.StartTime)
-	if errors.Is(err, sandbox.ErrNotProcess) {
-		return container.ExitStatus{Unknown: true}, nil
+	if errors.Is(err, ErrLost) {
+		exit, err = process.Wait(ctx)
 	}
-	if err != nil {
-		return container.ExitStatus{}, err
-	}
-	exit, err := p.Wait(ctx)
-	return exit, errors.Join(err, p.Close())
+	return exit, errors.Join(err, process.Close())
 }
 
 // passSignals sends signals for the process of an exec, until done.
