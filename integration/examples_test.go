@@ -43,7 +43,7 @@ func TestExampleStacks(t *testing.T) {
 			require.Len(t, d.Plan.Changes, len(st.Components))
 			for _, w := range d.Warnings {
 				require.Equal(t, diag.Warning, w.Severity)
-				require.Contains(t, []diag.Code{sdk.SourceMissing, sdk.SourceUnsupported, sdk.NotInThisVersion, sdk.FileMissing}, w.Code, w.Summary)
+				require.Contains(t, []diag.Code{sdk.SourceMissing, sdk.SourceUnsupported, sdk.NotInThisVersion, sdk.MachineLacks, sdk.FileMissing}, w.Code, w.Summary)
 			}
 		})
 	}

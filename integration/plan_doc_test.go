@@ -37,7 +37,7 @@ COMPONENT api {
 }
 COMPONENT web {
     image = "file://./images/web" command = ["/web"] port = 8080
-    seccomp = "unconfined" memory = "64MiB"
+    seccomp = "unconfined" egress = []
 }
 CONNECT api -> store, migrate
 CONNECT web -> api

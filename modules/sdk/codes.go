@@ -13,6 +13,7 @@ func Meanings() map[diag.Code]string {
 		FileMissing:       "a file or folder of the host that is not there or cannot be read",
 		DigestMismatch:    "an image that does not have the digest it is pinned to",
 		ProfileInvalid:    "a system call profile that is not valid, or under which nothing can start; as a warning, one that names what is no system call",
+		MachineLacks:      "a setting that this machine cannot carry out; with `--allow-unenforced-limits` a warning, where it is a limit",
 		NotInThisVersion:  "a setting that this version cannot carry out",
 	}
 }

@@ -154,6 +154,7 @@ func (e *Engine) List(ctx context.Context) ([]Component, error) {
 				ID: container.ID(name), Status: c.Status, Health: c.Health, PID: c.PID,
 				Exit: c.Exit, Reason: c.Reason, Restarts: c.Restarts,
 				Started: c.Started, Finished: c.Finished, Expose: c.Spec.Network.Expose,
+				NoCgroup: c.NoCgroup, Unenforced: c.Unenforced,
 			},
 			Image: c.Image, DependsOn: c.DependsOn, Job: c.Spec.Job,
 		})

@@ -95,17 +95,10 @@ func readSource(path string) ([]byte, error) {
 
 // unsupported finds what this version cannot do. It never ignores a setting.
 func unsupported(c *stack.Component) (refusals []diag.Diagnostic) {
-	_, pids := c.Where["pids"] // without it the default holds where it can
 	for _, s := range []struct {
 		property string
 		set      bool
 	}{
-		{"memory", c.Memory != 0},
-		{"memory_swap", c.MemorySwap != 0},
-		{"cpu", c.CPUs != 0},
-		{"cpu_weight", c.CPUWeight != 0},
-		{"pids", pids},
-		{"io", c.IO != nil},
 		{"init", c.Init},
 		{"egress", c.Egress != nil},
 		{"restart_unhealthy", c.RestartUnhealthy},

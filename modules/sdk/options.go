@@ -43,6 +43,10 @@ type PlanOptions struct {
 	// Applying needs it.
 	Import bool
 
+	// AllowUnenforcedLimits makes limits that this machine cannot enforce
+	// warnings: the components run without them.
+	AllowUnenforcedLimits bool
+
 	// Update fetches the imports again, whatever ctst.lock says, and makes it
 	// say what they are now.
 	Update bool

@@ -10,6 +10,7 @@ import (
 
 	"github.com/containust/containust/modules/lang/diag"
 	"github.com/containust/containust/modules/lang/stack"
+	"github.com/containust/containust/modules/sdk/native"
 	"github.com/containust/containust/modules/sdk/plan"
 	"github.com/containust/containust/modules/storage/source"
 	"github.com/containust/containust/modules/storage/store"
@@ -24,6 +25,7 @@ const (
 	FileMissing       diag.Code = "CT406"
 	DigestMismatch    diag.Code = "CT412"
 	ProfileInvalid    diag.Code = "CT413"
+	MachineLacks      diag.Code = "CT414"
 )
 
 // Plan loads the file, looks at its sources, and compares with what the project
@@ -119,6 +121,7 @@ func (e *Engine) desire(ctx context.Context, d *Deployment, opts PlanOptions) er
 		d.Warnings, d.Refused = append(d.Warnings, p), true
 	}
 	wanted := newWanted(d.Stack)
+	machine := native.Examine()
 	seen := map[origin]looked{}
 	for _, c := range d.Stack.Components {
 		from := origin{c.Image, c.ImageDir}
@@ -139,6 +142,7 @@ func (e *Engine) desire(ctx context.Context, d *Deployment, opts PlanOptions) er
 			refuse(problem)
 		}
 		desired, refusals := wanted.component(c, l.image)
+		refusals = append(refusals, lacks(machine, c, &desired, e.project.StateDir, opts.AllowUnenforcedLimits)...)
 		for _, p := range refusals {
 			refuse(p)
 		}

@@ -3,6 +3,7 @@ package sdk_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -148,7 +149,7 @@ func TestReasonsOfAWholeFile(t *testing.T) {
 func TestPlanWarnsOfWhatRunRefuses(t *testing.T) {
 	e := engine(t, `COMPONENT a {
 		image = "tar://app.tar" volume = "./none:/data"
-		memory = "64MiB" pids = 10 egress = [] restart_unhealthy = true
+		io = { weight = 10 device = "/dev/null" } pids = 10 egress = [] restart_unhealthy = true
 	}
 	COMPONENT b { image = "tar://none.tar" }`)
 	d, err := e.Plan(t.Context(), sdk.PlanOptions{})
@@ -161,10 +162,10 @@ func TestPlanWarnsOfWhatRunRefuses(t *testing.T) {
 		codes = append(codes, w.Code)
 	}
 	require.Equal(t, []diag.Code{
-		sdk.NoCommand, sdk.NotInThisVersion, sdk.NotInThisVersion, sdk.NotInThisVersion, sdk.NotInThisVersion, sdk.FileMissing, sdk.SourceMissing,
-	}, codes)
+		sdk.NoCommand, sdk.NotInThisVersion, sdk.FileMissing, sdk.MachineLacks, sdk.SourceMissing,
+	}, slices.Compact(codes))
 	require.Equal(t, 2, d.Plan.Count(plan.Create))
-	require.EqualValues(t, 64<<20, d.Desired[0].Config.Resources.Memory)
+	require.Equal(t, 10, d.Desired[0].Config.Resources.IO.Weight)
 	require.Equal(t, 10, d.Desired[0].Config.Resources.PIDs)
 	require.Zero(t, d.Desired[1].Config.Resources.PIDs, "the default holds where it can")
 

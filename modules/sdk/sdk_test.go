@@ -132,7 +132,7 @@ func TestPlanFindsWhatIsWrong(t *testing.T) {
 		"registry":    {`image = "oci://example.org/x:1" command = ["/x"]`, sdk.SourceUnsupported},
 		"no command":  {`image = "tar://app.tar"`, sdk.NoCommand},
 		"host path":   {`image = "tar://app.tar" command = ["/x"] volume = "./none:/data"`, sdk.FileMissing},
-		"limit":       {`image = "tar://app.tar" command = ["/x"] memory = "64MiB"`, sdk.NotInThisVersion},
+		"limit":       {`image = "tar://app.tar" command = ["/x"] io = { weight = 1 device = "/dev/null" }`, sdk.MachineLacks},
 		"profile":     {`image = "tar://app.tar" command = ["/x"] seccomp = "none.json"`, sdk.FileMissing},
 		"bad profile": {`image = "tar://app.tar" command = ["/x"] seccomp = "app.ctst"`, sdk.ProfileInvalid},
 		"own file":    {`image = "tar://app.tar" command = ["/x"] files = { "/a" = { source = "./none" } }`, sdk.FileMissing},

@@ -78,7 +78,7 @@ func Create(ctx context.Context, spec Spec, opts Options) (*Cgroup, error) {
 	if err := g.open("create"); err != nil {
 		return nil, errors.Join(err, g.Remove(ctx))
 	}
-	if err := g.limitNew(spec.Limits.without(g.missing)); err != nil {
+	if err := g.limitNew(spec.Limits.Without(g.missing...)); err != nil {
 		return nil, errors.Join(err, g.Remove(ctx), g.Close())
 	}
 	return g, nil
@@ -276,6 +276,15 @@ func (g *Cgroup) Procs() ([]int, error) {
 		}
 	}
 	return pids, nil
+}
+
+// Controllers returns those whose limits the cgroup can have.
+func (g *Cgroup) Controllers() ([]string, error) {
+	names, err := readWords(g.path, "cgroup.controllers")
+	if err != nil {
+		return nil, &Error{Op: "read cgroup.controllers", Path: g.path, Err: err}
+	}
+	return names, nil
 }
 
 // Populated tells whether the cgroup, or one in it, has a live process.

@@ -42,6 +42,12 @@ func (g *Cgroup) WaitEmpty(ctx context.Context) error { return unsupported("wait
 // Stats reads the counters. It needs Linux.
 func (g *Cgroup) Stats() (Stats, error) { return Stats{}, unsupported("stats") }
 
+// OOMKills tells how many processes were killed. It needs Linux.
+func (g *Cgroup) OOMKills() (int64, error) { return 0, unsupported("read memory.events") }
+
+// Controllers returns those that are enabled. It needs Linux.
+func (g *Cgroup) Controllers() ([]string, error) { return nil, unsupported("read cgroup.controllers") }
+
 // SetLimits sets limits. It needs Linux.
 func (g *Cgroup) SetLimits(limits Limits) error { return unsupported("set limits") }
 

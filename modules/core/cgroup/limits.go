@@ -56,8 +56,8 @@ func (l Limits) Controllers() []string {
 	return names
 }
 
-// without returns the limits that need none of the controllers.
-func (l Limits) without(controllers []string) Limits {
+// Without returns the limits that need none of the controllers.
+func (l Limits) Without(controllers ...string) Limits {
 	for _, name := range controllers {
 		switch name {
 		case "memory":

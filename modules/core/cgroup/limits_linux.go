@@ -23,9 +23,9 @@ func (g *Cgroup) SetLimits(limits Limits) error {
 	if err := limits.check(); err != nil {
 		return &Error{Op: "set limits", Path: g.path, Err: err}
 	}
-	enabled, err := readWords(g.path, "cgroup.controllers")
+	enabled, err := g.Controllers()
 	if err != nil {
-		return &Error{Op: "set limits", Path: g.path, Err: err}
+		return err
 	}
 	for _, name := range limits.Controllers() {
 		if !slices.Contains(enabled, name) {
@@ -62,7 +62,11 @@ func (g *Cgroup) limitNew(limits Limits) error {
 }
 
 func (g *Cgroup) set(s setting) error {
-	if err := write(g.path, s.file, s.value+"\n"); err != nil {
+	err := write(g.path, s.file, s.value+"\n")
+	if s.file == "memory.swap.max" && s.value == "0" && errors.Is(err, fs.ErrNotExist) {
+		return nil // a kernel that cannot swap
+	}
+	if err != nil {
 		return &Error{Op: "write " + strconv.Quote(s.value) + " to " + s.file, Path: g.path, Err: err}
 	}
 	return nil
@@ -109,10 +113,10 @@ func (g *Cgroup) forgotten(limits Limits, enabled []string) ([]setting, error) {
 	return settings, nil
 }
 
-// DeviceOf returns the number of the block device that holds a file, as
-// IOLimits wants it: of the whole disk, where the file system is on a partition.
-// A file system without a device of its own (tmpfs, overlay, network) is an
-// error that matches fs.ErrNotExist.
+// DeviceOf returns the number of the block device that holds a file, or that it
+// is itself (/dev/sda), as IOLimits wants it: of the whole disk, where that is a
+// partition. A file system without a device of its own (tmpfs, overlay, network)
+// is an error that matches fs.ErrNotExist.
 func DeviceOf(path string) (major, minor uint32, err error) {
 	failed := func(err error) (uint32, uint32, error) {
 		return 0, 0, &Error{Op: "find the device of", Path: path, Err: err}
@@ -121,9 +125,13 @@ func DeviceOf(path string) (major, minor uint32, err error) {
 	if err := unix.Stat(path, &st); err != nil {
 		return failed(err)
 	}
+	device := st.Dev
+	if st.Mode&unix.S_IFMT == unix.S_IFBLK {
+		device = st.Rdev
+	}
 	// A link to the folder that describes the device; that of a partition lies
 	// in its disk's.
-	link := fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))
+	link := fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(device), unix.Minor(device))
 	folder, err := filepath.EvalSymlinks(link)
 	if err != nil {
 		return failed(fmt.Errorf("its file system is on no block device: %w", cause(err)))

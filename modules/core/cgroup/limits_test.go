@@ -57,7 +57,7 @@ func TestSettings(t *testing.T) {
 			require.Equal(t, test.want, got)
 			require.Equal(t, test.controllers, test.limits.Controllers())
 			for i, name := range test.controllers {
-				rest := test.limits.without(test.controllers[:i+1])
+				rest := test.limits.Without(test.controllers[:i+1]...)
 				require.Equal(t, test.controllers[i+1:], append([]string{}, rest.Controllers()...), "without %s and those before", name)
 			}
 		})

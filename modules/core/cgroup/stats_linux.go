@@ -62,6 +62,19 @@ func (g *Cgroup) Stats() (Stats, error) {
 	return s, nil
 }
 
+// OOMKills returns how many processes of the cgroup and of those in it the kernel
+// killed for want of memory; zero where the memory controller is absent.
+func (g *Cgroup) OOMKills() (int64, error) {
+	events, err := readKeyed(g.path, "memory.events")
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, &Error{Op: "read memory.events", Path: g.path, Err: err}
+	}
+	return events["oom_kill"], nil
+}
+
 func microseconds(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 
 func (g *Cgroup) memoryStats(s *Stats) error {

@@ -10,6 +10,7 @@ package container
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"syscall"
@@ -95,12 +96,16 @@ type File struct {
 // Resources are limits. Zero values mean "no limit".
 type Resources struct {
 	Memory     int64    `json:"memory,omitempty"`      // bytes
-	MemorySwap int64    `json:"memory_swap,omitempty"` // bytes of swap beside Memory
+	MemorySwap int64    `json:"memory_swap,omitempty"` // bytes of swap beside Memory; none with Memory alone
 	CPUs       float64  `json:"cpus,omitempty"`        // hard limit, in processors
 	CPUWeight  int      `json:"cpu_weight,omitempty"`  // 1–10000
-	PIDs       int      `json:"pids,omitempty"`
+	PIDs       int      `json:"pids,omitempty"`        // zero: 4096, where it can be enforced
 	IO         *IO      `json:"io,omitempty"`
 	Rlimits    []Rlimit `json:"rlimits,omitempty"`
+
+	// Lenient lets the container run without those of the limits that this
+	// machine cannot enforce; Info.Unenforced tells which. Rlimits always hold.
+	Lenient bool `json:"lenient,omitempty"`
 }
 
 // IO limits block devices.
@@ -216,6 +221,10 @@ type Info struct {
 
 	// NoCgroup: while it runs it shares the cgroup of who started it.
 	NoCgroup bool `json:"no_cgroup,omitempty"`
+
+	// Unenforced are the limits that its configuration has and that do not hold,
+	// as the language names them: "memory".
+	Unenforced []string `json:"unenforced,omitempty"`
 }
 
 // ExitStatus is how a process ended.
@@ -223,6 +232,25 @@ type ExitStatus struct {
 	Code    int  `json:"code"`              // exit code; 128+Signal when killed
 	Signal  int  `json:"signal,omitempty"`  // the signal that ended it, or 0
 	Unknown bool `json:"unknown,omitempty"` // it ended while nobody could see how
+
+	// OutOfMemory: the kernel killed it, or a process of its container, for want
+	// of memory.
+	OutOfMemory bool `json:"out_of_memory,omitempty"`
+}
+
+// String says how the process ended, as a person would: "exited with code 3".
+func (e ExitStatus) String() string {
+	text := fmt.Sprintf("exited with code %d", e.Code)
+	switch {
+	case e.Unknown:
+		text = "ended, how is not known"
+	case e.Signal != 0:
+		text = fmt.Sprintf("ended by signal %d", e.Signal)
+	}
+	if e.OutOfMemory {
+		text += ", out of memory"
+	}
+	return text
 }
 
 // StopOptions say how to stop a container; zero values take its Config's.
@@ -318,8 +346,10 @@ type Backend interface {
 	Remove(ctx context.Context, id ID, opts RemoveOptions) error
 	// Logs returns what the container wrote. The caller closes it.
 	Logs(ctx context.Context, id ID, opts LogOptions) (io.ReadCloser, error)
-	// List returns all containers, by name. Health and Restarts are the business
-	// of who supervises them, and stay zero.
+	// Inspect returns what is known about one container. Health and Restarts are
+	// the business of who supervises it, and stay zero.
+	Inspect(ctx context.Context, id ID) (Info, error)
+	// List returns all containers as Inspect does, by name.
 	List(ctx context.Context) ([]Info, error)
 	// Available is nil where this backend can work, or says why not.
 	Available(ctx context.Context) error

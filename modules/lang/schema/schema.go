@@ -157,7 +157,7 @@ var properties = []Property{
 	{Name: "secrets", Type: list(local(text(checkSecretName), always), "a list of names"), Doc: "files under /run/secrets/<name>, mode 0400"},
 	{Name: "readonly", Type: boolean, Default: "true", Doc: "the root file system cannot be written"},
 	{Name: "memory", Type: size, Doc: "the most memory it may use: \"256MiB\", \"1GB\""},
-	{Name: "memory_swap", Type: &Type{Kind: Size, Name: size.Name}, Doc: "the most swap beside memory"},
+	{Name: "memory_swap", Type: &Type{Kind: Size, Name: size.Name}, Doc: "the most swap beside memory; none without it"},
 	{Name: "cpu", Type: &Type{Kind: Decimal, Name: "a number of CPUs"}, Doc: "hard limit in CPUs: 0.5, 2"},
 	{Name: "cpu_weight", Type: integer(1, 10000), Default: "the kernel's", Doc: "share of the CPUs under load, 1–10000"},
 	{Name: "pids", Type: integer(1, math.MaxInt32), Default: "4096", Doc: "the most processes"},

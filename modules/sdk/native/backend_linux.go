@@ -76,15 +76,18 @@ type run struct {
 
 // record is what is kept about a container in RunDir/<name>/container.json.
 type record struct {
-	Config    container.Config      `json:"config"`
-	Boot      string                `json:"boot"`
-	FirstID   uint32                `json:"first_id"` // of its idmap.Size host ids
-	PID       int                   `json:"pid,omitempty"`
-	StartTime uint64                `json:"start_time,omitempty"`
-	User      userRecord            `json:"user,omitzero"`
-	Started   time.Time             `json:"started,omitzero"`
-	Finished  time.Time             `json:"finished,omitzero"`
-	Exit      *container.ExitStatus `json:"exit,omitempty"`
+	Config    container.Config `json:"config"`
+	Boot      string           `json:"boot"`
+	FirstID   uint32           `json:"first_id"` // of its idmap.Size host ids
+	PID       int              `json:"pid,omitempty"`
+	StartTime uint64           `json:"start_time,omitempty"`
+	User      userRecord       `json:"user,omitzero"`
+	// Unenforced are the limits that do not hold for the current or last run.
+	Unenforced []string `json:"unenforced,omitempty"`
+
+	Started  time.Time             `json:"started,omitzero"`
+	Finished time.Time             `json:"finished,omitzero"`
+	Exit     *container.ExitStatus `json:"exit,omitempty"`
 }
 
 // Open takes over what an earlier backend of the project recorded.
@@ -200,6 +203,7 @@ func (b *Backend) adoptProcess(name string, c *instance) error {
 	process, err := sandbox.Open(c.record.PID, c.record.StartTime)
 	if errors.Is(err, sandbox.ErrNotProcess) {
 		exit := b.missedExit(c.record)
+		exit.OutOfMemory = b.outOfMemory(name, group, exit)
 		b.noteEnd(name, c, exit)
 		return b.cleanUp(context.Background(), name, &run{cgroup: group})
 	}
@@ -263,32 +267,49 @@ func (b *Backend) running(id container.ID) (*instance, *run, error) {
 	return c, c.run, nil
 }
 
+// Inspect returns what is known about a container.
+func (b *Backend) Inspect(_ context.Context, id container.ID) (container.Info, error) {
+	c, err := b.instance(id)
+	if err != nil {
+		return container.Info{}, err
+	}
+	address := b.net.known(string(id))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return c.info(address), nil
+}
+
 // List returns all containers, by name.
 func (b *Backend) List(context.Context) ([]container.Info, error) {
-	addresses := b.net.known()
+	addresses := b.net.allKnown()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	infos := make([]container.Info, 0, len(b.containers))
 	for name, c := range b.containers {
-		info := container.Info{
-			ID: container.ID(name), Status: container.StatusCreated,
-			Exit: c.record.Exit, Started: c.record.Started, Finished: c.record.Finished,
-			Expose: c.record.Config.Network.Expose,
-		}
-		if a, ok := addresses[name]; ok && c.record.Config.Network.Mode == container.NetworkProject {
-			info.Address = a.IPv4.String()
-		}
-		switch {
-		case c.run != nil:
-			info.Status, info.PID = container.StatusRunning, c.record.PID
-			info.NoCgroup = c.run.cgroup == nil
-		case c.record.Exit != nil:
-			info.Status = container.StatusExited
-		}
-		infos = append(infos, info)
+		infos = append(infos, c.info(addresses[name]))
 	}
 	sort.Slice(infos, func(i, j int) bool { return infos[i].ID < infos[j].ID })
 	return infos, nil
+}
+
+// info is what is known about a container. Backend.mu is held.
+func (c *instance) info(address network.Addresses) container.Info {
+	info := container.Info{
+		ID: container.ID(c.record.Config.Name), Status: container.StatusCreated,
+		Exit: c.record.Exit, Started: c.record.Started, Finished: c.record.Finished,
+		Expose: c.record.Config.Network.Expose,
+	}
+	if address.IPv4.IsValid() && c.record.Config.Network.Mode == container.NetworkProject {
+		info.Address = address.IPv4.String()
+	}
+	switch {
+	case c.run != nil:
+		info.Status, info.PID = container.StatusRunning, c.record.PID
+		info.NoCgroup, info.Unenforced = c.run.cgroup == nil, c.record.Unenforced
+	case c.record.Exit != nil:
+		info.Status = container.StatusExited
+	}
+	return info
 }
 
 // Wait returns how the container's first process ended.

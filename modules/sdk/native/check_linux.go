@@ -28,11 +28,11 @@ const (
 func Check(ctx context.Context) []Requirement {
 	if idmap.Confined() {
 		return []Requirement{
-			checkKernel(), checkIDs(), checkOwnCgroup(), checkOverlay(), checkFilters(),
+			checkKernel(), checkIDs(), checkOwnCgroup(), checkLimits(), checkOverlay(), checkFilters(),
 			checkUserNamespaces(ctx), checkNetwork(ctx), wayOut(),
 		}
 	}
-	found := []Requirement{checkKernel(), checkPrivileges(), checkCgroup(), checkOverlay(), checkFilters()}
+	found := []Requirement{checkKernel(), checkPrivileges(), checkCgroup(), checkLimits(), checkOverlay(), checkFilters()}
 	if found[1].Err == nil {
 		// Without privileges they could only fail for want of them.
 		found = append(found, checkUserNamespaces(ctx), checkNetwork(ctx))
@@ -89,6 +89,22 @@ func checkCgroup() Requirement {
 	if h.Hybrid && !idmap.Confined() {
 		r.Found += " (hybrid: cgroup v1 owns some controllers)"
 	}
+	return r
+}
+
+// checkLimits looks which limits components can have.
+func checkLimits() Requirement {
+	r := Requirement{Name: "limits", Found: "memory, cpu, pids, io"}
+	lacks := Examine().lackedControllers()
+	if len(lacks) == 0 {
+		return r
+	}
+	var names []string
+	for _, l := range lacks {
+		names = append(names, l.Setting)
+	}
+	r.Err = fmt.Errorf("%s cannot be enforced: %w", strings.Join(names, ", "), lacks[0].Err)
+	r.Mend = lacks[0].Mend + "; components without such limits run"
 	return r
 }
 

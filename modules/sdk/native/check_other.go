@@ -5,6 +5,8 @@ package native
 import (
 	"context"
 	"errors"
+
+	"github.com/containust/containust/modules/core/container"
 )
 
 // Check says that native containers need Linux.
@@ -14,3 +16,13 @@ func Check(context.Context) []Requirement {
 		Mend: "run ctst on Linux 5.19 or newer",
 	}}
 }
+
+// Machine is what this machine can do for containers.
+type Machine struct{}
+
+// Examine looks at the machine.
+func Examine() *Machine { return &Machine{} }
+
+// Lacks returns nothing: here no setting of a native container can be carried
+// out, as Check says.
+func (m *Machine) Lacks(container.Config, string) []Lack { return nil }

@@ -23,7 +23,7 @@ import (
 // mount points and files. An exposure that cannot be made is an error here,
 // before anything runs.
 func (b *Backend) Create(ctx context.Context, cfg container.Config) (_ container.ID, err error) {
-	if err := errors.Join(supported(cfg), b.ids.supports(cfg)); err != nil {
+	if err := b.supported(cfg); err != nil {
 		return "", err
 	}
 	if err := b.prepareFilter(&cfg); err != nil {
@@ -95,39 +95,6 @@ func (b *Backend) configs() []container.Config {
 		all = append(all, c.record.Config)
 	}
 	return all
-}
-
-// UnsupportedError names settings that this backend cannot honour. It never
-// ignores one.
-type UnsupportedError struct {
-	Container string
-	Settings  []string
-}
-
-func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("%s: this version cannot enforce %s; remove it from the component", e.Container, strings.Join(e.Settings, ", "))
-}
-
-// Unwrap returns errors.ErrUnsupported.
-func (e *UnsupportedError) Unwrap() error { return errors.ErrUnsupported }
-
-func supported(cfg container.Config) error {
-	var not []string
-	for name, set := range map[string]bool{
-		"memory": cfg.Resources.Memory != 0, "memory_swap": cfg.Resources.MemorySwap != 0,
-		"cpu": cfg.Resources.CPUs != 0, "cpu_weight": cfg.Resources.CPUWeight != 0,
-		"pids": cfg.Resources.PIDs != 0, "io": cfg.Resources.IO != nil,
-		"init": cfg.Init,
-	} {
-		if set {
-			not = append(not, name)
-		}
-	}
-	if len(not) == 0 {
-		return nil
-	}
-	slices.Sort(not)
-	return &UnsupportedError{Container: cfg.Name, Settings: not}
 }
 
 func layerPaths(cfg container.Config) []string {
@@ -343,7 +310,7 @@ func makePipe(name string) error {
 // Update changes what can be changed while the container runs. After an error
 // it is as it was.
 func (b *Backend) Update(ctx context.Context, cfg container.Config) error {
-	if err := supported(cfg); err != nil {
+	if err := b.supported(cfg); err != nil {
 		return err
 	}
 	c, err := b.instance(container.ID(cfg.Name))
@@ -370,7 +337,15 @@ func (b *Backend) reconfigure(ctx context.Context, c *instance, cfg container.Co
 		return err
 	}
 	b.mu.Lock()
-	c.record.Config = cfg
+	r, unenforced := c.run, c.record.Unenforced
+	b.mu.Unlock()
+	if r != nil {
+		if unenforced, err = b.updateLimits(cfg, r.cgroup); err != nil {
+			return err
+		}
+	}
+	b.mu.Lock()
+	c.record.Config, c.record.Unenforced = cfg, unenforced
 	err = b.save(c)
 	b.mu.Unlock()
 	if err != nil {

@@ -353,17 +353,6 @@ func TestSystemCallFilter(t *testing.T) {
 	require.ErrorContains(t, err, file+": seccomp profile: line 1, column 1: this is not JSON")
 }
 
-func TestUnsupportedSettingsAreRefused(t *testing.T) {
-	p := newProject(t)
-	cfg := p.config(t, "m", "sleep", "1")
-	cfg.Resources.Memory = 64 << 20
-	cfg.Init = true
-	_, err := p.Create(t.Context(), cfg)
-	var unsupported *native.UnsupportedError
-	require.ErrorAs(t, err, &unsupported)
-	require.Equal(t, []string{"init", "memory"}, unsupported.Settings)
-}
-
 // TestRefusedUpdateChangesNothing: a change in place that cannot be made leaves
 // the container, and the rules of the others, as they were.
 func TestRefusedUpdateChangesNothing(t *testing.T) {

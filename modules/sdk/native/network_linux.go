@@ -90,8 +90,15 @@ func (n *projectNetwork) reserve(ctx context.Context, names ...string) (map[stri
 	return maps.Clone(n.addresses), nil
 }
 
-// known returns the addresses that are reserved.
-func (n *projectNetwork) known() map[string]network.Addresses {
+// known returns the addresses that are reserved for a container; none are zero.
+func (n *projectNetwork) known(name string) network.Addresses {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.addresses[name]
+}
+
+// allKnown returns the addresses that are reserved, by container.
+func (n *projectNetwork) allKnown() map[string]network.Addresses {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return maps.Clone(n.addresses)

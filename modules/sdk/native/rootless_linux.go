@@ -76,15 +76,6 @@ func (h hostIDs) FreeAll(ctx context.Context) error {
 	return h.Project.FreeAll(ctx)
 }
 
-// supports finds what a container cannot have with these ids.
-func (h hostIDs) supports(cfg container.Config) error {
-	if h.shared == nil || len(cfg.Devices) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%s: an ordinary user can give a container no devices of the host: run it as root, or remove devices from the component: %w",
-		cfg.Name, errors.ErrUnsupported)
-}
-
 // reconnect restores what ended with an earlier backend: exposed ports, and when
 // nothing of it was left that held the router's mount, the router with all its
 // interfaces.
@@ -111,17 +102,6 @@ func (b *Backend) reconnect(ctx context.Context) error {
 		}
 	}
 	return b.net.enforce(ctx, b.configs)
-}
-
-// createCgroup makes a container's cgroup. An ordinary user who may not make one
-// goes without: nil. Then the container is in the caller's, and ends with its
-// first process.
-func (b *Backend) createCgroup(ctx context.Context, name string) (*cgroup.Cgroup, error) {
-	g, err := cgroup.Create(ctx, cgroup.Spec{Path: b.cgroupPath(name)}, cgroup.Options{})
-	if err != nil && mayLackCgroup(err) {
-		return nil, nil
-	}
-	return g, err
 }
 
 // mayLackCgroup tells whether an error says that an ordinary user has no cgroup

@@ -64,7 +64,8 @@ func (b *Backend) Start(ctx context.Context, id container.ID) (pid int, err erro
 	if err := l.prepareRoot(ctx); err != nil {
 		return 0, err
 	}
-	if r.cgroup, err = b.createCgroup(ctx, name); err != nil {
+	var unenforced []string
+	if r.cgroup, unenforced, err = b.createCgroup(ctx, cfg); err != nil {
 		return 0, err
 	}
 	if err := l.attachNetwork(ctx); err != nil {
@@ -97,7 +98,7 @@ func (b *Backend) Start(ctx context.Context, id container.ID) (pid int, err erro
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c.record.PID, c.record.StartTime = r.process.PID(), startTime
-	c.record.User = l.user
+	c.record.User, c.record.Unenforced = l.user, unenforced
 	c.record.Started, c.record.Finished, c.record.Exit = time.Now(), time.Time{}, nil
 	if err := b.save(c); err != nil {
 		// A process that no later backend can find must not run.

@@ -38,6 +38,7 @@ func (b *Backend) watch(name string, c *instance, r *run) {
 		b.mu.Unlock()
 		exit = b.missedExit(rec)
 	}
+	exit.OutOfMemory = b.outOfMemory(name, r.cgroup, exit)
 	if err := b.cleanUp(context.Background(), name, r); err != nil {
 		b.log.Error("clean up", "container", name, "error", err)
 	}

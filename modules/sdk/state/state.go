@@ -68,6 +68,9 @@ type Component struct {
 	Exit     *container.ExitStatus  `json:"exit,omitempty"`
 	Restarts int                    `json:"restarts,omitempty"`
 
+	NoCgroup   bool     `json:"no_cgroup,omitempty"`  // see container.Info
+	Unenforced []string `json:"unenforced,omitempty"` // see container.Info
+
 	Stopped    bool `json:"stopped,omitempty"`    // it ended because it was told to
 	Restarting bool `json:"restarting,omitempty"` // its policy is about to start it again
 

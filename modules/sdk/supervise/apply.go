@@ -225,9 +225,14 @@ func (a *application) change(ctx context.Context, d plan.Desired) error {
 	if err := a.backend.Update(ctx, d.Config); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	info, err := a.backend.Inspect(ctx, container.ID(d.Config.Name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c := a.st.Components[d.Config.Name]
+	c.Unenforced = info.Unenforced
 	before := c.Spec.Health
 	a.recordLocked(d)
 	if k := a.keepers[d.Config.Name]; k != nil && c.Active() && !reflect.DeepEqual(before, d.Config.Health) {

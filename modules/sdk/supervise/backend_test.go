@@ -1,6 +1,7 @@
 package supervise_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -165,6 +166,15 @@ func (m *machine) Exec(_ context.Context, _ container.ID, opts container.ExecOpt
 
 func (m *machine) Logs(context.Context, container.ID, container.LogOptions) (io.ReadCloser, error) {
 	return nil, errors.ErrUnsupported
+}
+
+func (m *machine) Inspect(ctx context.Context, id container.ID) (container.Info, error) {
+	infos, err := m.List(ctx)
+	i := slices.IndexFunc(infos, func(info container.Info) bool { return info.ID == id })
+	if i < 0 {
+		return container.Info{}, cmp.Or(err, fs.ErrNotExist)
+	}
+	return infos[i], err
 }
 
 func (m *machine) List(context.Context) ([]container.Info, error) {

@@ -147,8 +147,13 @@ func (s *Supervisor) launch(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	info, err := s.backend.Inspect(ctx, container.ID(name))
+	if err != nil {
+		return err
+	}
 	s.update(name, func(c *state.Component) {
 		c.Status, c.PID, c.Started, c.Exit = container.StatusRunning, pid, time.Now(), nil
+		c.NoCgroup, c.Unenforced = info.NoCgroup, info.Unenforced
 		if c.Spec.Health != nil {
 			c.Health = container.HealthStarting
 		}
@@ -167,15 +172,10 @@ func (s *Supervisor) fail(name, reason string) {
 
 // ended is the state in which a process's end leaves its component.
 func ended(job bool, exit container.ExitStatus) (container.Status, string) {
-	switch {
-	case exit.Unknown:
-		return container.StatusExited, "ended, how is not known"
-	case exit.Signal != 0:
-		return container.StatusExited, fmt.Sprintf("ended by signal %d", exit.Signal)
-	case job && exit.Code == 0:
+	if job && !exit.Unknown && exit.Code == 0 {
 		return container.StatusCompleted, ""
 	}
-	return container.StatusExited, fmt.Sprintf("exited with code %d", exit.Code)
+	return container.StatusExited, exit.String()
 }
 
 // restarts tells whether the policy wants a component back after this end.

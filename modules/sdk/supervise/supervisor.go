@@ -75,6 +75,7 @@ func (s *Supervisor) adopt(ctx context.Context) error {
 		switch {
 		case ok && info.Status == container.StatusRunning:
 			c.Status, c.PID, c.Restarting = container.StatusRunning, info.PID, false
+			c.NoCgroup, c.Unenforced = info.NoCgroup, info.Unenforced
 			s.keepLocked(name)
 		case ok && info.Exit != nil && c.Active():
 			c.PID, c.Finished = 0, info.Finished

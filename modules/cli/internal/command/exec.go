@@ -128,7 +128,7 @@ func (a *app) exec(ctx context.Context, name string, e execution) error {
 	case err != nil:
 		return &exitError{code: codeEngine, err: err}
 	case exit.Unknown:
-		return &exitError{code: codeEngine, err: errors.New("the command ended, how is not known")}
+		return &exitError{code: codeEngine, err: fmt.Errorf("the command %s", exit)}
 	case exit.Code != 0:
 		return &exitError{code: exit.Code}
 	}

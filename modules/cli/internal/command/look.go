@@ -75,6 +75,11 @@ func (a *app) ps(ctx context.Context, all, asJSON, quiet bool) error {
 	if len(alone) > 0 {
 		a.talk().Line("No cgroup of its own: %s (see ctst doctor)", strings.Join(alone, ", "))
 	}
+	for _, c := range shown {
+		if len(c.Unenforced) > 0 {
+			a.talk().Line("Not enforced on this machine: %s of %s", strings.Join(c.Unenforced, ", "), c.ID)
+		}
+	}
 	if hidden := len(list) - len(shown); hidden > 0 {
 		a.talk().Line("%s not running: %s ps -a", render.Count(hidden, "component"), a.self())
 	}

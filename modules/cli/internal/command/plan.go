@@ -40,15 +40,21 @@ secrets.`,
 	}
 	cmd.Flags().BoolVar(&p.json, "json", false, "the plan as JSON")
 	cmd.Flags().StringVarP(&p.out, "out", "o", "", "save the plan in this `file`")
+	cmd.Flags().BoolVar(&p.allowUnenforced, allowUnenforcedLimits, false, "plan without limits that this machine cannot enforce")
 	cmd.Flags().BoolVar(&p.detailed, "detailed-exitcode", false, "exit with 2 when there are changes")
 	return cmd
 }
 
+// allowUnenforcedLimits is the flag that makes limits warnings which this machine
+// cannot enforce.
+const allowUnenforcedLimits = "allow-unenforced-limits"
+
 // planCommand is one run of the command.
 type planCommand struct {
 	*app
-	json, detailed bool
-	out            string
+	json, detailed  bool
+	out             string
+	allowUnenforced bool
 }
 
 func (p *planCommand) run(ctx context.Context) error {
@@ -56,7 +62,7 @@ func (p *planCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d, err := eng.Plan(ctx, sdk.PlanOptions{})
+	d, err := eng.Plan(ctx, sdk.PlanOptions{AllowUnenforcedLimits: p.allowUnenforced})
 	if err != nil {
 		return p.withCount(err, "nothing was planned")
 	}
@@ -150,7 +156,7 @@ func (a *app) build(ctx context.Context, update bool) error {
 	}
 	talk := a.talk()
 	imports := render.NewImports(talk)
-	d, err := eng.Plan(ctx, sdk.PlanOptions{Import: true, Update: update, Progress: imports.Progress})
+	d, err := eng.Plan(ctx, sdk.PlanOptions{Import: true, AllowUnenforcedLimits: true, Update: update, Progress: imports.Progress})
 	talk.Status("")
 	if err != nil {
 		return a.withCount(err, "nothing was changed")

@@ -48,6 +48,7 @@ code.`,
 	cmd.Flags().BoolVarP(&r.detach, "detach", "d", false, "return when all is healthy, and leave it running")
 	cmd.Flags().StringSliceVar(&r.rerun, "rerun", nil, "run this `job` again though nothing changed")
 	cmd.Flags().StringVar(&r.planFile, "plan", "", "carry out the plan saved in this `file`, or nothing")
+	cmd.Flags().BoolVar(&r.allowUnenforced, allowUnenforcedLimits, false, "run without limits that this machine cannot enforce")
 	cmd.Flags().BoolVar(&r.confirm, "confirm", false, "show the plan and ask before anything is changed")
 	return cmd
 }
@@ -58,8 +59,10 @@ type run struct {
 	detach   bool
 	rerun    []string
 	planFile string
-	confirm  bool
-	talk     *render.Talk
+
+	allowUnenforced bool
+	confirm         bool
+	talk            *render.Talk
 
 	eng    *sdk.Engine
 	d      *sdk.Deployment
@@ -121,7 +124,7 @@ func (r *run) plan(ctx context.Context) error {
 		return err
 	}
 	imports := render.NewImports(r.talk)
-	r.d, err = r.eng.Plan(ctx, sdk.PlanOptions{Import: true, Progress: imports.Progress})
+	r.d, err = r.eng.Plan(ctx, sdk.PlanOptions{Import: true, AllowUnenforcedLimits: r.allowUnenforced, Progress: imports.Progress})
 	r.talk.Status("")
 	if err != nil {
 		return r.withCount(err, "nothing was started")

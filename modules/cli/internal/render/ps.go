@@ -40,7 +40,7 @@ func status(c sdk.Component) string {
 	case c.Status == container.StatusFailed && c.Reason != "":
 		text += ": " + firstLine(c.Reason)
 	case c.Status == container.StatusExited && c.Exit != nil:
-		text = exited(*c.Exit)
+		text = c.Exit.String()
 	}
 	return Crop(diag.Escape(text), 60)
 }
@@ -48,17 +48,6 @@ func status(c sdk.Component) string {
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(text, "\n")
 	return line
-}
-
-// exited says how a process ended.
-func exited(exit container.ExitStatus) string {
-	switch {
-	case exit.Unknown:
-		return "exited, how is not known"
-	case exit.Signal != 0:
-		return "ended by signal " + strconv.Itoa(exit.Signal)
-	}
-	return "exited with code " + strconv.Itoa(exit.Code)
 }
 
 func paintStatus(style Style, c sdk.Component, text string) string {
