@@ -137,7 +137,7 @@ cross: ## vet and link every module, tests too, for every platform
 
 .PHONY: clean
 clean: ## remove what was built, and the guestbook's data
-	@if [ -d $(GUESTBOOK)/.containust ] && [ -x $(CTST) ] && [ -f $(STACK) ]; then $(RUN) stop; fi
+	@if [ -d $(GUESTBOOK)/.containust ] && [ -x $(CTST) ] && [ -f $(STACK) ]; then $(RUN) rm --force --volumes; fi
 	rm -rf $(GUESTBOOK)/.containust
 	rm -rf bin dist $(GUESTBOOK)/images $(STACK)
 

@@ -392,7 +392,12 @@ func (b *Backend) Remove(ctx context.Context, id container.ID, opts container.Re
 		return err
 	}
 	b.forget(name)
-	return errors.Join(b.ids.Free(ctx, name), b.removeLasting(name))
+	err = errors.Join(b.ids.Free(ctx, name), b.removeLasting(name))
+	if len(c.record.Config.Network.Expose) > 0 {
+		// Its ports are free for others from now on.
+		err = errors.Join(err, b.net.enforce(ctx, b.configs))
+	}
+	return err
 }
 
 // lastingDir holds the layer that a container without a read-only root writes.

@@ -385,3 +385,24 @@ func TestRefusedUpdateChangesNothing(t *testing.T) {
 	unknown.Name = "nobody"
 	require.ErrorIs(t, p.Update(t.Context(), unknown), fs.ErrNotExist)
 }
+
+// TestRemoveFreesPorts: the port of what is removed leads nowhere at once, also
+// while the rest of the project goes on.
+func TestRemoveFreesPorts(t *testing.T) {
+	p := newProject(t)
+	p.start(t, p.config(t, "other", "sleep", "1000"))
+	cfg := p.config(t, "web", "httpd", "-f", "-h", "/srv")
+	port := freePort(t)
+	cfg.Network.Expose = []container.Exposure{{Address: "127.0.0.1", HostPort: port, ContainerPort: 80, Protocol: "tcp"}}
+	p.start(t, cfg)
+	dial := func() error {
+		conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", itoa(port)), time.Second)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
+	require.Eventually(t, func() bool { return dial() == nil }, 10*time.Second, 10*time.Millisecond)
+	require.NoError(t, p.Remove(t.Context(), "web", container.RemoveOptions{Force: true}))
+	require.ErrorIs(t, dial(), syscall.ECONNREFUSED)
+}
