@@ -20,7 +20,7 @@ RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
 # As root on Linux the kernel suites must run: a skip fails.
 comma   := ,
-REQUIRE := $(if $(filter Linux-0,$(shell uname -s)-$(shell id -u)),root$(comma)kernel)
+REQUIRE := $(if $(filter Linux-0,$(shell uname -s)-$(shell id -u)),root$(comma)kernel$(comma)rootless)
 
 # Works while go.work does not.
 MODSYNC := cd hack && GOWORK=off $(GO) run ./modsync

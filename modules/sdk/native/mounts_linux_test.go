@@ -25,6 +25,7 @@ func mountOn(t *testing.T, dir string) {
 // Read-only holds for the mounts below too, and every mount of a volume is
 // nosuid and nodev, whatever it is on the host.
 func TestBindIsRecursive(t *testing.T) {
+	rootOnly(t, "it makes device nodes on the host")
 	for _, readOnly := range []bool{true, false} {
 		p := newProject(t)
 		host := t.TempDir()

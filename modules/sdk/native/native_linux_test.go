@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -18,12 +19,52 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/kerneltest"
 	"github.com/containust/containust/modules/core/network"
+	"github.com/containust/containust/modules/core/rootless"
 	"github.com/containust/containust/modules/sdk/native"
 )
 
-func TestMain(m *testing.M) { os.Exit(kerneltest.Main(m, kerneltest.Leaks{})) }
+func TestMain(m *testing.M) {
+	if rootless.Needed() && os.Getenv(kerneltest.RequireEnv) != "" {
+		os.Exit(insideRootless())
+	}
+	os.Exit(kerneltest.Main(m, kerneltest.Leaks{}))
+}
+
+// insideRootless runs this program once more, in a user namespace in which an
+// ordinary user is root.
+func insideRootless() int {
+	exit, err := rootless.Run(context.Background(), os.Args, os.Environ(), rootless.Options{})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return exit.Code
+}
+
+// TestRootless: an ordinary user's containers do all of this too, but for what
+// is skipped there.
+func TestRootless(t *testing.T) {
+	if rootless.Needed() || idmap.Confined() {
+		t.Skip("this is the ordinary user")
+	}
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "programs"), 0o755))
+	for _, name := range []string{"get", "setid"} {
+		require.NoError(t, kerneltest.Build(filepath.Join(dir, "programs", name), "./testdata/"+name))
+	}
+	kerneltest.AsUser(t, dir, ".", kerneltest.ProgramsEnv+"="+filepath.Join(dir, "programs"))
+}
+
+// rootOnly skips what is not so for an ordinary user, and why.
+func rootOnly(t *testing.T, why string) {
+	t.Helper()
+	if idmap.Confined() {
+		t.Skip("as an ordinary user: " + why)
+	}
+}
 
 // layer makes a root file system with BusyBox.
 func layer(t *testing.T) container.Layer {

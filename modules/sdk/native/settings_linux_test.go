@@ -59,6 +59,7 @@ func TestSharedMemorySize(t *testing.T) {
 // A device is a node of the container's own, that its user may open as the mode
 // says.
 func TestDevices(t *testing.T) {
+	rootOnly(t, "devices are for root")
 	p := newProject(t)
 	host := "/dev/ctst-test"
 	require.NoError(t, os.MkdirAll(host, 0o700))

@@ -68,6 +68,7 @@ func ownerOf(t *testing.T, path string) (uid, gid uint32) {
 // Inside, everything is as in the image; outside, the processes of two
 // containers share no id, with each other nor with the host.
 func TestIDs(t *testing.T) {
+	rootOnly(t, "containers have their ids in common, and owners are not mapped")
 	p := newProject(t)
 	var maps []idmap.Map
 	for _, name := range []string{"one", "two"} {
@@ -101,6 +102,7 @@ func TestIDs(t *testing.T) {
 // A restart, an adoption and a replacement change nothing about who a
 // container is.
 func TestIDsStay(t *testing.T) {
+	rootOnly(t, "containers have their ids in common, and owners are not mapped")
 	p := newProject(t)
 	cfg := p.config(t, "c", "sleep", "1000")
 	before := hostMap(t, p.start(t, cfg))
@@ -140,6 +142,7 @@ func TestWritableLayerKeepsOwners(t *testing.T) {
 // The ids of a writable layer went to somebody else while the project was not
 // on the machine: nothing is given away and nothing changed.
 func TestWritableLayerOfTakenIDs(t *testing.T) {
+	rootOnly(t, "containers have their ids in common, and owners are not mapped")
 	p := newProject(t)
 	rw, ro := p.config(t, "rw", "touch", "/x"), p.config(t, "ro", "sh", "-c", "id; stat -c %u /etc/hosts")
 	rw.ReadOnly = false
@@ -188,6 +191,7 @@ func recordOf(t *testing.T, p *project, name string) uint32 {
 
 // Without the registry, what runs and what waits has its ids from the records.
 func TestLostIDRegistry(t *testing.T) {
+	rootOnly(t, "containers have their ids in common, and owners are not mapped")
 	p := newProject(t)
 	running := hostMap(t, p.start(t, p.config(t, "running", "sleep", "1000")))
 	_, err := p.Create(t.Context(), p.config(t, "waiting", "sh", "-c", "stat -c %u /etc/hosts"))
@@ -221,6 +225,7 @@ func TestLostIDRegistry(t *testing.T) {
 // Of a volume or a host path only the owner appears, as the container's user,
 // and what that one writes is the owner's.
 func TestVolumeOwners(t *testing.T) {
+	rootOnly(t, "containers have their ids in common, and owners are not mapped")
 	const rest = 0x7ffe0000 // of volumes at rest
 	for _, test := range []struct {
 		name, user string
@@ -291,6 +296,7 @@ func TestVolumeOwners(t *testing.T) {
 // Two with different users share a volume: each sees what the other wrote as
 // its own.
 func TestSharedVolume(t *testing.T) {
+	rootOnly(t, "containers have their ids in common, and owners are not mapped")
 	p := newProject(t)
 	var ids []container.ID
 	for _, user := range []string{"33", "1000:2000", ""} {
@@ -325,6 +331,7 @@ func TestSharedVolume(t *testing.T) {
 // of any user of the host: in a host path there is no way to make one, and in a
 // volume it is nobody's.
 func TestSetUIDOnHost(t *testing.T) {
+	rootOnly(t, "containers have their ids in common, and owners are not mapped")
 	if runtime.GOARCH != "amd64" {
 		t.Skip("the program knows amd64's system calls")
 	}
@@ -383,6 +390,7 @@ func setID(t *testing.T, dir string) (names []string) {
 // give its volume to the user that it becomes; who never was root sees that
 // user's files as its own.
 func TestVolumeOfManyUsers(t *testing.T) {
+	rootOnly(t, "containers have their ids in common, and owners are not mapped")
 	const rest = 0x7ffe0000
 	p := newProject(t)
 	cfg := p.config(t, "db", "sh", "-c", `cd /srv/data; stat -c '%u:%g %n' . hello theirs outsider; chown -R 70:71 . && stat -c '%u:%g %n' . hello; sleep 1000`)
@@ -417,6 +425,7 @@ func TestVolumeOfManyUsers(t *testing.T) {
 // A volume that somebody on the host filled or restored keeps its owner, seen as
 // the container's root.
 func TestVolumeOfHostUser(t *testing.T) {
+	rootOnly(t, "containers have their ids in common, and owners are not mapped")
 	p := newProject(t)
 	dir := filepath.Join(p.opts.StateDir, "volumes/data")
 	require.NoError(t, os.MkdirAll(dir, 0o755))
@@ -435,6 +444,7 @@ func TestVolumeOfHostUser(t *testing.T) {
 // A file system that cannot be mapped is an error that says which volume and
 // what to do.
 func TestVolumeThatCannotBeMapped(t *testing.T) {
+	rootOnly(t, "containers have their ids in common, and owners are not mapped")
 	p := newProject(t)
 	cfg := p.config(t, "c", "sleep", "1")
 	cfg.Mounts = []container.Mount{{Kind: container.MountBind, Source: "/proc/sys", Target: "/mnt"}}
@@ -492,6 +502,7 @@ func TestHostNetworkOfUser(t *testing.T) {
 // Neither root of a container nor all the capabilities that it can have reach a
 // file of the host.
 func TestCanary(t *testing.T) {
+	rootOnly(t, "containers have their ids in common, and owners are not mapped")
 	p := newProject(t)
 	dir := t.TempDir()
 	require.NoError(t, os.Chown(dir, 1000, 1000))
