@@ -49,10 +49,13 @@ func TestScripts(t *testing.T) {
 			Files:               files,
 			RequireExplicitExec: true,
 			Condition: func(name string) (bool, error) {
-				if name != "root" {
-					return false, fmt.Errorf("unknown condition %q", name)
+				switch name {
+				case "root":
+					return os.Geteuid() == 0, nil
+				case "alone": // without subordinate ids
+					return strings.HasSuffix(t.Name(), "/alone"), nil
 				}
-				return os.Geteuid() == 0, nil
+				return false, fmt.Errorf("unknown condition %q", name)
 			},
 			Setup: func(env *testscript.Env) error { return setup(env, bin) },
 			Cmds:  commands(app),
@@ -70,15 +73,32 @@ func TestScripts(t *testing.T) {
 			run(t, "rootless_*.txtar")
 			return
 		}
-		// The test's own folder may be root's alone, and so may the machine's.
-		dir := t.TempDir()
-		for from, to := range map[string]string{bin: "bin", "testdata": "testdata"} {
-			if err := os.CopyFS(filepath.Join(dir, to), os.DirFS(from)); err != nil {
-				t.Fatal(err)
-			}
-		}
+		dir := userFolder(t, bin)
 		kerneltest.AsUser(t, dir, "^TestScripts$/^rootless$", binEnv+"="+filepath.Join(dir, "bin"))
 	})
+	t.Run("alone", func(t *testing.T) {
+		if os.Geteuid() != 0 {
+			kerneltest.RequireRootless(t)
+			run(t, "kernel_*.txtar")
+			run(t, "alone_*.txtar")
+			return
+		}
+		dir := userFolder(t, bin)
+		kerneltest.AsUserAlone(t, dir, "^TestScripts$/^alone$", binEnv+"="+filepath.Join(dir, "bin"))
+	})
+}
+
+// userFolder copies what the scripts need to where another user can have it: the
+// test's own folder may be root's alone, and so may the machine's.
+func userFolder(t *testing.T, bin string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for from, to := range map[string]string{bin: "bin", "testdata": "testdata"} {
+		if err := os.CopyFS(filepath.Join(dir, to), os.DirFS(from)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // binEnv names the folder that has the programs already, for who cannot build.

@@ -28,6 +28,12 @@ func RequireRootless(t testing.TB) {
 	Missing(t, "rootless", "needs Linux")
 }
 
+// AsUserAlone needs Linux.
+func AsUserAlone(t testing.TB, _, _ string, _ ...string) {
+	t.Helper()
+	Missing(t, "rootless", "needs Linux")
+}
+
 // AsUser needs Linux.
 func AsUser(t testing.TB, _, _ string, _ ...string) {
 	t.Helper()

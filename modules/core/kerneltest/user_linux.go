@@ -36,9 +36,23 @@ func RequireRootless(t testing.TB) {
 // their environment. It needs root, and useradd.
 func AsUser(t testing.TB, dir, pattern string, env ...string) {
 	t.Helper()
+	asUser(t, true, dir, pattern, env...)
+}
+
+// AsUserAlone is AsUser for one who has no subordinate ids.
+func AsUserAlone(t testing.TB, dir, pattern string, env ...string) {
+	t.Helper()
+	asUser(t, false, dir, pattern, env...)
+}
+
+func asUser(t testing.TB, subordinates bool, dir, pattern string, env ...string) {
+	t.Helper()
 	RequireRoot(t)
 	RequireRootless(t)
 	u := addUser(t)
+	if !subordinates {
+		takeSubordinates(t, u.Username)
+	}
 	uid, err1 := strconv.Atoi(u.Uid)
 	gid, err2 := strconv.Atoi(u.Gid)
 	if err1 != nil || err2 != nil {
@@ -111,4 +125,24 @@ func addUser(t testing.TB) *user.User {
 		t.Fatal(err)
 	}
 	return u
+}
+
+// takeSubordinates takes the subordinate ids away that useradd gave.
+func takeSubordinates(t testing.TB, name string) {
+	t.Helper()
+	for flag, file := range map[string]string{"--del-subuids": "/etc/subuid", "--del-subgids": "/etc/subgid"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			var first, count int
+			if _, err := fmt.Sscanf(line, name+":%d:%d", &first, &count); err != nil {
+				continue // somebody else's
+			}
+			if out, err := exec.Command("usermod", flag, fmt.Sprintf("%d-%d", first, first+count-1), name).CombinedOutput(); err != nil {
+				t.Fatalf("usermod: %v: %s", err, out)
+			}
+		}
+	}
 }
