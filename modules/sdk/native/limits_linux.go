@@ -16,6 +16,7 @@ import (
 	"github.com/containust/containust/modules/core/cgroup"
 	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/core/idmap"
+	"github.com/containust/containust/modules/core/rootfs"
 )
 
 // defaultPIDs is how many processes and threads a container has that says
@@ -87,11 +88,22 @@ func (m *Machine) Lacks(cfg container.Config, stateDir string) []Lack {
 			})
 		}
 	}
-	if len(cfg.Devices) > 0 && idmap.Confined() {
-		lacks = append(lacks, Lack{
+	return append(lacks, lackedDevices(cfg.Devices)...)
+}
+
+// lackedDevices finds devices that a container cannot have.
+func lackedDevices(devices []string) []Lack {
+	if len(devices) > 0 && idmap.Confined() {
+		return []Lack{{
 			Setting: "devices", Err: errors.New("an ordinary user can give a container no devices of the host"),
 			Mend: "run it as root, or remove devices from the component",
-		})
+		}}
+	}
+	var lacks []Lack
+	for _, name := range devices {
+		if _, err := rootfs.OpenDevice(name); err != nil {
+			lacks = append(lacks, Lack{Setting: "devices", Err: err, Mend: "is it spelt right, and its kernel module loaded?"})
+		}
 	}
 	return lacks
 }
