@@ -87,7 +87,7 @@ func TestDevices(t *testing.T) {
 
 	for name, want := range map[string]string{
 		"/dev/null/x":         "not a directory",
-		host + "/none":        "is its kernel module loaded?",
+		host + "/none":        "is it spelt right, and its kernel module loaded?",
 		host:                  "is a folder and not a device: name the devices in it one by one",
 		"/dev/../etc/passwd":  "/dev/../etc/passwd is not a device",
 		"/dev/../bin/busybox": "is not a device",
