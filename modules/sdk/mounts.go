@@ -106,7 +106,6 @@ func unsupported(c *stack.Component) (refusals []diag.Diagnostic) {
 		{"cpu_weight", c.CPUWeight != 0},
 		{"pids", pids},
 		{"io", c.IO != nil},
-		{"init", c.Init},
 		{"egress", c.Egress != nil},
 		{"restart_unhealthy", c.RestartUnhealthy},
 		{"distroless", c.Distroless != nil},

@@ -47,16 +47,16 @@ const (
 	initClose
 	initClone
 	initSetpgid
-	initReady // no failure: only the program itself is left
 	initSigprocmask
+	initReady  // no failure: only the command itself is left
 	initExecve // of one of the places
 )
 
 // initCalls are the steps' system calls, all that an init needs.
 var initCalls = [...]string{
 	initCloseOnExec: "fcntl", initSigtimedwait: "rt_sigtimedwait", initWait4: "wait4", initKill: "kill",
-	initClose: "close", initClone: "clone", initSetpgid: "setpgid", initReady: "write",
-	initSigprocmask: "rt_sigprocmask", initExecve: "execve",
+	initClose: "close", initClone: "clone", initSetpgid: "setpgid", initSigprocmask: "rt_sigprocmask",
+	initReady: "write", initExecve: "execve",
 }
 
 // initPipe is the descriptor that the init program knows the pipe by.
@@ -152,8 +152,6 @@ func (t *table) prepareInit() (file arg, err error) {
 	}
 	file = result(t.call(name, unix.SYS_FCNTL, t.file(t.own(program)), number(unix.F_DUPFD_CLOEXEC), number(initPipe+1)))
 	t.call(name, unix.SYS_DUP3, arg{kind: argPipe}, number(initPipe), number(0))
-	t.on(0, unix.EINVAL) // it is that one already
-	t.call(name, unix.SYS_FCNTL, number(initPipe), number(unix.F_SETFD), number(0))
 	return file, nil
 }
 

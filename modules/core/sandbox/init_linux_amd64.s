@@ -187,8 +187,19 @@ child:
 	MOVQ $16, AX
 	SYSCALL
 
-	// write(3, &record, 8), while the SIGPIPE of a caller that died waits
+	// rt_sigprocmask(SIG_SETMASK, {}, nil, 8)
 	MOVQ $8, BX
+	MOVQ $2, DI
+	LEAQ 8(R15), SI
+	MOVQ $0, DX
+	MOVQ $8, R10
+	MOVQ $14, AX
+	SYSCALL
+	TESTQ AX, AX
+	JNE  fail
+
+	// write(3, &record, 8): only the command itself is left
+	MOVQ $9, BX
 	MOVQ BX, AX
 	SHLQ $32, AX
 	MOVQ AX, 40(R15)
@@ -199,17 +210,6 @@ child:
 	SYSCALL
 	CMPQ AX, $8
 	JNE  give
-
-	// rt_sigprocmask(SIG_SETMASK, {}, nil, 8)
-	MOVQ $9, BX
-	MOVQ $2, DI
-	LEAQ 8(R15), SI
-	MOVQ $0, DX
-	MOVQ $8, R10
-	MOVQ $14, AX
-	SYSCALL
-	TESTQ AX, AX
-	JNE  fail
 
 	MOVQ $10, BX
 

@@ -178,8 +178,18 @@ child:
 	MOVD $29, R8
 	SVC
 
-	// write(3, &record, 8), while the SIGPIPE of a caller that died waits
+	// rt_sigprocmask(SIG_SETMASK, {}, nil, 8)
 	MOVD $8, R23
+	MOVD $2, R0
+	ADD  $8, R22, R1
+	MOVD $0, R2
+	MOVD $8, R3
+	MOVD $135, R8
+	SVC
+	CBNZ R0, fail
+
+	// write(3, &record, 8): only the command itself is left
+	MOVD $9, R23
 	LSL  $32, R23, R0
 	MOVD R0, 40(R22)
 	MOVD $3, R0
@@ -189,16 +199,6 @@ child:
 	SVC
 	CMP  $8, R0
 	BNE  give
-
-	// rt_sigprocmask(SIG_SETMASK, {}, nil, 8)
-	MOVD $9, R23
-	MOVD $2, R0
-	ADD  $8, R22, R1
-	MOVD $0, R2
-	MOVD $8, R3
-	MOVD $135, R8
-	SVC
-	CBNZ R0, fail
 
 	MOVD $10, R23
 

@@ -174,17 +174,17 @@ func (c *child) clone(t *table, keep []int, cgroup *os.File) error {
 	return nil
 }
 
-// pipe makes a pipe whose write end is none of the standard descriptors, which
-// a table replaces, and whose read end Go's poller takes.
+// pipe makes a pipe whose write end is none of the standard descriptors and not
+// initPipe, which a table replaces, and whose read end Go's poller takes.
 func pipe() (r, w int, err error) {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return 0, 0, fmt.Errorf("sandbox: make a pipe: %w", err)
 	}
-	if p[1] > 2 {
+	if p[1] > initPipe {
 		return p[0], p[1], nil
 	}
-	w, err = unix.FcntlInt(uintptr(p[1]), unix.F_DUPFD_CLOEXEC, 3)
+	w, err = unix.FcntlInt(uintptr(p[1]), unix.F_DUPFD_CLOEXEC, initPipe+1)
 	unix.Close(p[1])
 	if err != nil {
 		unix.Close(p[0])

@@ -117,7 +117,6 @@ func supported(cfg container.Config) error {
 		"memory": cfg.Resources.Memory != 0, "memory_swap": cfg.Resources.MemorySwap != 0,
 		"cpu": cfg.Resources.CPUs != 0, "cpu_weight": cfg.Resources.CPUWeight != 0,
 		"pids": cfg.Resources.PIDs != 0, "io": cfg.Resources.IO != nil,
-		"init": cfg.Init,
 	} {
 		if set {
 			not = append(not, name)
