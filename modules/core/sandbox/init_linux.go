@@ -28,8 +28,9 @@ import (
 //	3     the write end of the launch's pipe
 //
 // All signals are blocked and have their default actions. It makes a child that
-// runs the command, in a process group of its own, and which is the foreground
-// of the terminal where the standard input is one. Then it gives the child every
+// runs the command, in a process group of its own. Where the standard input is a
+// terminal, and the init leads a session without one, it becomes the session's,
+// with that group in the foreground. Then it gives the child every
 // signal that it gets, waits for whatever child it has or inherits, and exits
 // like the command.
 //

@@ -62,6 +62,13 @@ skip:
 	TESTQ AX, AX
 	JNE  fail
 
+	// ioctl(0, TIOCSCTTY, 0), in vain without a terminal
+	MOVQ $0, DI
+	MOVQ $0x540e, SI
+	MOVQ $0, DX
+	MOVQ $16, AX
+	SYSCALL
+
 	// What comes later is tried as long as somebody hears of a failure.
 
 	// rt_sigtimedwait({}, nil, {0, 0}, 8) is EAGAIN
@@ -180,7 +187,7 @@ child:
 	TESTQ AX, AX
 	JNE  fail
 
-	// ioctl(0, TIOCSPGRP, &id), in vain without a terminal. SIGTTOU is blocked.
+	// ioctl(0, TIOCSPGRP, &id), likewise. SIGTTOU is blocked.
 	MOVQ $0, DI
 	MOVQ $0x5410, SI
 	LEAQ 32(R15), DX

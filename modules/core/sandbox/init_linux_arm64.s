@@ -60,6 +60,13 @@ skip:
 	SVC
 	CBNZ R0, fail
 
+	// ioctl(0, TIOCSCTTY, 0), in vain without a terminal
+	MOVD $0, R0
+	MOVD $0x540e, R1
+	MOVD $0, R2
+	MOVD $29, R8
+	SVC
+
 	// What comes later is tried as long as somebody hears of a failure.
 
 	// rt_sigtimedwait({}, nil, {0, 0}, 8) is EAGAIN
@@ -171,7 +178,7 @@ child:
 	SVC
 	CBNZ R0, fail
 
-	// ioctl(0, TIOCSPGRP, &id), in vain without a terminal. SIGTTOU is blocked.
+	// ioctl(0, TIOCSPGRP, &id), likewise. SIGTTOU is blocked.
 	MOVD $0, R0
 	MOVD $0x5410, R1
 	ADD  $32, R22, R2

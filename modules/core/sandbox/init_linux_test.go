@@ -330,3 +330,55 @@ func TestInitCancelled(t *testing.T) {
 		})
 	}
 }
+
+// The command has the terminal that is its standard input, and its keys.
+func TestInitTerminal(t *testing.T) {
+	for name, withInit := range initSpecs(t, image(t)) {
+		t.Run(name, func(t *testing.T) {
+			onTerminal := func(program string) (*sandbox.Process, *os.File) {
+				master, slave := newTerminal(t)
+				s := withInit(program)
+				s.Stdin, s.Stdout, s.Stderr = slave, slave, slave
+				p, err := sandbox.Launch(t.Context(), s, sandbox.Options{})
+				require.NoError(t, err)
+				endWith(t, p)
+				require.NoError(t, slave.Close())
+				return p, master
+			}
+			p, master := onTerminal("tty")
+			out := readTerminal(t, master)
+			require.Contains(t, out, "foreground: true leader: false errno 0\n/dev/tty: <nil>\n")
+			exit, err := p.Wait(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, container.ExitStatus{}, exit)
+
+			for sig, do := range map[syscall.Signal]func(*os.File) error{
+				unix.SIGINT: func(m *os.File) error { _, err := m.WriteString("\x03"); return err },
+				unix.SIGHUP: (*os.File).Close,
+			} {
+				p, master := onTerminal("wait")
+				line := make([]byte, len("ready\r\n"))
+				_, err := io.ReadFull(master, line)
+				require.NoError(t, err)
+				require.NoError(t, do(master))
+				exit, err := p.Wait(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, container.ExitStatus{Code: 128 + int(sig)}, exit)
+			}
+		})
+	}
+}
+
+// newTerminal makes a terminal of the host's. The caller closes the slave.
+func newTerminal(t *testing.T) (master, slave *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { master.Close() })
+	require.NoError(t, unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0))
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	require.NoError(t, err)
+	slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	require.NoError(t, err)
+	return master, slave
+}
