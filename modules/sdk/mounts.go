@@ -99,7 +99,6 @@ func unsupported(c *stack.Component) (refusals []diag.Diagnostic) {
 		property string
 		set      bool
 	}{
-		{"init", c.Init},
 		{"egress", c.Egress != nil},
 		{"restart_unhealthy", c.RestartUnhealthy},
 		{"distroless", c.Distroless != nil},

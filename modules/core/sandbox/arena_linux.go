@@ -86,6 +86,7 @@ type arena struct {
 	mem  []byte
 	head *header
 	ops  []op
+	pipe int // the write end of the launch's pipe
 }
 
 // newArena allocates memory for a table with extra steps in front of it.
@@ -153,6 +154,8 @@ func (a *arena) encode(i int, s *step, offset int, addresses []uint64) {
 		case argResult:
 			o.args[j] = uint64(address(&a.ops[offset+int(v.n)].result))
 			o.refs |= 1 << j
+		case argPipe:
+			o.args[j] = uint64(a.pipe)
 		}
 	}
 	if s.fork {

@@ -21,6 +21,10 @@ func (s *Spec) check() error {
 		return errors.New("sandbox: the specification enters a mount namespace, so nothing can be mounted in it: leave out the root file system, the plan and the sysctls")
 	case s.Mount == nil && s.Root == nil:
 		return errors.New("sandbox: the specification has no root file system")
+	case s.Init && (s.PID.File != nil || s.PID.Host):
+		return errors.New("sandbox: an init is the first process of a pid namespace: leave out the init, or the pid namespace to enter")
+	case s.Init && s.OOMScoreAdj != nil:
+		return errors.New("sandbox: the specification has an init and oom_score_adj, which would be that of the init alone: leave out one of the two")
 	case s.Network != nil && s.HostNetwork:
 		return errors.New("sandbox: the specification has both a network namespace and the host's")
 	case len(s.Hostname) > 64:

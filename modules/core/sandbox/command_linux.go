@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"unsafe"
 
 	"github.com/containust/containust/modules/core/capability"
@@ -40,13 +41,28 @@ func (t *table) command(c *Command, rest arg) error {
 		return err
 	}
 	t.streams(c, rest)
-	t.signals()
-	// Last, so that it need not allow any step before it.
-	if len(c.Filter.Instructions) > 0 {
+	t.resetSignals()
+	if !t.init {
+		t.unblockSignals()
+		t.install(c)
+		t.programs(c)
+		return nil
+	}
+	program, err := t.prepareInit()
+	if err != nil {
+		return err
+	}
+	t.install(c)
+	t.runInit(c, program)
+	return nil
+}
+
+// install installs the filter of c, as late as can be, so that it need not allow
+// any step before it.
+func (t *table) install(c *Command) {
+	if t.filtered = len(c.Filter.Instructions) > 0; t.filtered {
 		t.call("install the system call filter", unix.SYS_SECCOMP, number(unix.SECCOMP_SET_MODE_FILTER), number(c.Filter.Flags), t.filter(c.Filter.Instructions))
 	}
-	t.programs(c)
-	return nil
 }
 
 // canLeaveGroups is false in a user namespace whose root is its only id: the
@@ -183,9 +199,9 @@ func (t *table) streams(c *Command, rest arg) {
 // to themselves may have been ignored by a caller's caller too.
 const lastSignal = 64
 
-// signals undoes what the process inherits: signals that the caller ignores,
-// as under nohup(1), and those that were blocked for the clone.
-func (t *table) signals() {
+// resetSignals undoes what the process inherits of signals that the caller
+// ignores, as under nohup(1).
+func (t *table) resetSignals() {
 	const name = "reset signals"
 	action := t.bytes(strings.Repeat("\x00", 32)) // struct sigaction: SIG_DFL
 	for sig := unix.Signal(1); sig <= lastSignal; sig++ {
@@ -193,9 +209,9 @@ func (t *table) signals() {
 			t.call(name, unix.SYS_RT_SIGACTION, number(sig), action, number(0), number(8))
 		}
 	}
-	t.unblockSignals()
 }
 
+// unblockSignals undoes what was done for the clone.
 func (t *table) unblockSignals() {
 	const name = "reset signals"
 	none := t.bytes(strings.Repeat("\x00", 8))
@@ -205,27 +221,35 @@ func (t *table) unblockSignals() {
 // defaultPath is where programs are looked for without a PATH.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+// elsewhere are the errors of a place where the program is not, as for execvp(3):
+// it may be in the next. The assembly of the init program knows them too.
+var elsewhere = []syscall.Errno{unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG}
+
 // programs tries to run the program wherever it may be.
 func (t *table) programs(c *Command) {
 	t.program = c.Args[0]
-	places := []string{c.Args[0]}
-	if !strings.Contains(c.Args[0], "/") {
-		places = nil
-		for _, dir := range strings.Split(pathOf(c.Env), ":") {
-			if dir == "" {
-				dir = "."
-			}
-			places = append(places, dir+"/"+c.Args[0])
-		}
-	}
+	places := c.places()
 	argv, envp := t.argv(c.Args), t.envp(c.Env)
 	for i, place := range places {
 		t.call("run "+place, unix.SYS_EXECVE, t.text(place), argv, envp)
 		if i < len(places)-1 {
-			// As execvp(3).
-			t.on(0, unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG)
+			t.on(0, elsewhere...)
 		}
 	}
+}
+
+// places are the paths that the program may have.
+func (c *Command) places() (places []string) {
+	if strings.Contains(c.Args[0], "/") {
+		return c.Args[:1]
+	}
+	for _, dir := range strings.Split(pathOf(c.Env), ":") {
+		if dir == "" {
+			dir = "."
+		}
+		places = append(places, dir+"/"+c.Args[0])
+	}
+	return places
 }
 
 // pathOf returns the PATH of an environment.

@@ -112,6 +112,7 @@ type child struct {
 	pid    int
 	pidfd  int
 	ended  *os.File      // reaches its end when the child runs its program or is dead
+	said   []byte        // what an init program wrote there
 	killed chan struct{} // closed by kill
 }
 
@@ -150,7 +151,7 @@ func (c *child) clone(t *table, keep []int, cgroup *os.File) error {
 
 	h := c.arena.head
 	first := dropOthers(append(keep, w))
-	c.front = len(first)
+	c.front, c.arena.pipe = len(first), w
 	c.arena.assemble(first, t)
 	h.clone = cloneArgs{
 		// Without CLONE_VFORK: a thread that waits in it could not be stopped
@@ -173,17 +174,17 @@ func (c *child) clone(t *table, keep []int, cgroup *os.File) error {
 	return nil
 }
 
-// pipe makes a pipe whose write end is none of the standard descriptors, which
-// a table replaces, and whose read end Go's poller takes.
+// pipe makes a pipe whose write end is none of the standard descriptors and not
+// initPipe, which a table replaces, and whose read end Go's poller takes.
 func pipe() (r, w int, err error) {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return 0, 0, fmt.Errorf("sandbox: make a pipe: %w", err)
 	}
-	if p[1] > 2 {
+	if p[1] > initPipe {
 		return p[0], p[1], nil
 	}
-	w, err = unix.FcntlInt(uintptr(p[1]), unix.F_DUPFD_CLOEXEC, 3)
+	w, err = unix.FcntlInt(uintptr(p[1]), unix.F_DUPFD_CLOEXEC, initPipe+1)
 	unix.Close(p[1])
 	if err != nil {
 		unix.Close(p[0])
@@ -231,10 +232,10 @@ func (c *child) await(ctx context.Context, outcome func() error) error {
 
 // wait blocks until the child has left the shared memory, or closed its files.
 func (c *child) wait() error {
-	var b [1]byte
-	// The child never writes. When it runs its program or dies, the kernel
-	// first takes its memory and then closes its files.
-	if _, err := c.ended.Read(b[:]); !errors.Is(err, io.EOF) {
+	var err error
+	// Only an init program writes. When the child runs its program or dies, the
+	// kernel first takes its memory and then closes its files.
+	if c.said, err = io.ReadAll(c.ended); err != nil {
 		return fmt.Errorf("sandbox: wait for the launch: %w", err)
 	}
 	return nil
@@ -285,31 +286,37 @@ func (c *child) outcome(t *table) error {
 	switch {
 	case h.errno == 0 && s.nr == unix.SYS_EXECVE:
 		return nil
+	case h.errno == 0 && s.nr == unix.SYS_EXECVEAT:
+		return t.initOutcome(c.said)
 	case h.errno == 0:
 		return fmt.Errorf("sandbox: %s: %w", s.name, ErrKilled)
 	case s.nr == unix.SYS_EXECVE:
-		return &ExecError{Path: t.program, Err: c.execError(t)}
+		return &ExecError{Path: t.program, Err: mostTelling(c.tried(t))}
+	case s.nr == unix.SYS_EXECVEAT:
+		return t.needs(&StepError{Step: s.name, Errno: syscall.Errno(h.errno)})
 	}
 	return &StepError{Step: s.name, Errno: syscall.Errno(h.errno)}
 }
 
-// execError returns the most telling error of all places where the program was
-// looked for: what is there but cannot run, before what is not there.
-func (c *child) execError(t *table) error {
-	var best syscall.Errno
+// tried returns the errors of all places where the program was looked for.
+func (c *child) tried(t *table) (errs []syscall.Errno) {
 	for i, s := range t.steps {
-		if s.nr != unix.SYS_EXECVE {
-			continue
-		}
-		e := syscall.Errno(-int64(c.arena.ops[c.front+i].result))
-		switch {
-		case !errors.Is(e, fs.ErrNotExist) && e != unix.ENOTDIR:
-			return e
-		case best == 0:
-			best = e
+		if s.nr == unix.SYS_EXECVE {
+			errs = append(errs, syscall.Errno(-int64(c.arena.ops[c.front+i].result)))
 		}
 	}
-	return best
+	return errs
+}
+
+// mostTelling returns the error of what is there but cannot run, before that of
+// what is not there.
+func mostTelling(errs []syscall.Errno) syscall.Errno {
+	for _, e := range errs {
+		if !errors.Is(e, fs.ErrNotExist) && e != unix.ENOTDIR {
+			return e
+		}
+	}
+	return errs[0]
 }
 
 // finish turns the child into a Process, or when err is set leaves nothing of

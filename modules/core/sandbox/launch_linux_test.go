@@ -378,21 +378,25 @@ func TestProgramErrors(t *testing.T) {
 		{"/bin", fs.ErrPermission, 126, "execute permission"},
 	} {
 		t.Run(test.program, func(t *testing.T) {
-			s := spec(t, dir, test.program)
-			s.Env = []string{"PATH=/empty:/bin:/nowhere"}
-			_, err := sandbox.Launch(t.Context(), s, sandbox.Options{})
-			var failed *sandbox.ExecError
-			require.ErrorAs(t, err, &failed)
-			require.Equal(t, test.program, failed.Path)
-			require.ErrorIs(t, err, test.want)
-			require.Equal(t, test.code, failed.ExitCode())
-			require.ErrorContains(t, err, test.says)
+			for _, init := range []bool{false, true} {
+				s := spec(t, dir, test.program)
+				s.Env, s.Init = []string{"PATH=/empty:/bin:/nowhere"}, init
+				_, err := sandbox.Launch(t.Context(), s, sandbox.Options{})
+				var failed *sandbox.ExecError
+				require.ErrorAs(t, err, &failed, "init: %v", init)
+				require.Equal(t, test.program, failed.Path)
+				require.ErrorIs(t, err, test.want)
+				require.Equal(t, test.code, failed.ExitCode())
+				require.ErrorContains(t, err, test.says)
+			}
 		})
 	}
 	t.Run("no PATH", func(t *testing.T) {
-		s := spec(t, dir, "probe")
-		s.Env = nil
-		observe(t, s)
+		for _, init := range []bool{false, true} {
+			s := spec(t, dir, "probe")
+			s.Env, s.Init = nil, init
+			require.Empty(t, observe(t, s).Env)
+		}
 	})
 }
 

@@ -104,6 +104,16 @@ type Spec struct {
 	// empty. Nil: a new one.
 	Mount *os.File
 
+	// Init puts a small program before the command, as process 1 of the pid
+	// namespace. It makes the command its child, in a process group of its own,
+	// passes every signal on to it, waits for processes that lost their parent,
+	// and exits like the command: 128+signal where a signal ended that. The
+	// container then ends with it. The program has the command's rights and its
+	// Filter, which must allow execveat, clone, rt_sigtimedwait, wait4, kill and
+	// what else the error of a launch names. The command looks as without, but
+	// is not process 1: a signal that it neither catches nor ignores ends it.
+	Init bool
+
 	// TimeOffsets are what the process's clocks are ahead of the host's, in a time
 	// namespace of its own (Linux 6.1). Those of an Exec stay the host's. Zero:
 	// none, in the caller's namespace.

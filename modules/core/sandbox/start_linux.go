@@ -2,6 +2,8 @@
 
 package sandbox
 
+import "unsafe"
+
 // start makes a process with h.clone, whose child walks the ops from h.first,
 // and returns its id or a negative errno. All signals are blocked around the
 // clone and stay so in the child: one that arrived there would run a handler
@@ -9,3 +11,6 @@ package sandbox
 //
 //go:noescape
 func start(h *header) (pid int64)
+
+// initCode is where the text of the init program begins.
+func initCode() unsafe.Pointer

@@ -56,6 +56,7 @@ func (t *table) launch(spec *Spec) error {
 	if spec.Domainname != "" {
 		t.call("set the domain name", unix.SYS_SETDOMAINNAME, t.text(spec.Domainname), number(len(spec.Domainname)))
 	}
+	t.init = spec.Init
 	return t.command(&spec.Command, null)
 }
 

@@ -21,8 +21,12 @@ type table struct {
 	cloneFlags uint64     // of the child's own clone
 	forkFlags  uint64     // of the one of a fork step
 
-	program        string // Args[0], for errors
-	clonesDetached bool   // what the kernel can
+	init     bool // the last step runs the init program
+	filtered bool // under a system call filter
+
+	program        string   // Args[0], for errors
+	places         []string // where an init looks for it
+	clonesDetached bool     // what the kernel can
 }
 
 // A step is one system call.
@@ -55,6 +59,7 @@ const (
 	argNumber argKind = iota
 	argData           // address of a datum
 	argResult         // what an earlier step returned
+	argPipe           // the write end of the launch's pipe
 )
 
 // A datum is memory that a system call reads.
@@ -194,6 +199,8 @@ func (t *table) describe(a arg) string {
 		return "$" + strconv.Itoa(int(a.n))
 	case argData:
 		return t.data[a.n].String()
+	case argPipe:
+		return "$pipe"
 	default:
 		if n := int64(a.n); n > -4096 && n < 4096 {
 			return strconv.FormatInt(n, 10)
@@ -242,6 +249,7 @@ var callNames = map[uintptr]string{
 	unix.SYS_CLOSE_RANGE:       "close_range",
 	unix.SYS_DUP3:              "dup3",
 	unix.SYS_EXECVE:            "execve",
+	unix.SYS_EXECVEAT:          "execveat",
 	unix.SYS_FCHDIR:            "fchdir",
 	unix.SYS_FCHOWN:            "fchown",
 	unix.SYS_FCNTL:             "fcntl",

@@ -93,6 +93,17 @@ func TestTableGolden(t *testing.T) {
 	golden(t, "enter", tab.String())
 
 	tab = &table{}
+	t.Cleanup(func() { tab.close() })
+	require.NoError(t, tab.launch(&Spec{
+		Root: os.Stdin, User: os.Stdout, Init: true,
+		Command: Command{
+			Args: []string{"server", "-v"}, Env: []string{"PATH=/a:/b", "SECRET=x"},
+			Filter: seccomp.Program{Instructions: make([]bpf.RawInstruction, 3)},
+		},
+	}))
+	golden(t, "init", strings.ReplaceAll(tab.String(), fmt.Sprintf("fcntl(%d, 1030, 4) # prepare", tab.opened[0].Fd()), "fcntl($init, 1030, 4) # prepare"))
+
+	tab = &table{}
 	require.NoError(t, tab.exec(os.Stdout, &ExecSpec{Command: Command{Args: []string{"/bin/sh"}, AllowNewPrivileges: true}}, nil))
 	golden(t, "exec", tab.String())
 

@@ -168,9 +168,6 @@ func ownedByV1(controller string) (bool, error) {
 // supported finds what this machine cannot carry out and the configuration does
 // not let it leave out.
 func (b *Backend) supported(cfg container.Config) error {
-	if cfg.Init {
-		return fmt.Errorf("%s: this version has no init: %w", cfg.Name, errors.ErrUnsupported)
-	}
 	lacks := slices.DeleteFunc(Examine().Lacks(cfg, b.opts.StateDir), func(l Lack) bool { return l.Limit && cfg.Resources.Lenient })
 	if len(lacks) == 0 {
 		return nil

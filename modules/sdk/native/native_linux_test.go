@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/core/idmap"
@@ -446,4 +447,25 @@ func TestRemoveFreesPorts(t *testing.T) {
 	require.Eventually(t, func() bool { return dial() == nil }, 10*time.Second, 10*time.Millisecond)
 	require.NoError(t, p.Remove(t.Context(), "web", container.RemoveOptions{Force: true}))
 	require.ErrorIs(t, dial(), syscall.ECONNREFUSED)
+}
+
+// An init takes the stop signal for a command that would not notice it as the
+// first process, and a command that is a sigwaiting init itself is asked too.
+func TestStopWithInit(t *testing.T) {
+	p := newProject(t)
+	cfg := p.config(t, "s", "sh", "-c", "echo up; sleep 1000; echo never")
+	cfg.Init = true
+	id, err := p.Create(t.Context(), cfg)
+	require.NoError(t, err)
+	_, err = p.Start(t.Context(), id)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return strings.Contains(p.log(t, id), "up") }, 5*time.Second, 5*time.Millisecond)
+	require.Equal(t, "init\n", p.exec(t, "s", "", "cat /proc/1/comm"))
+	began := time.Now()
+	require.NoError(t, p.Stop(t.Context(), id, container.StopOptions{Timeout: time.Minute}))
+	require.Less(t, time.Since(began), 30*time.Second)
+	exit, err := p.Wait(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, container.ExitStatus{Code: 128 + int(unix.SIGTERM)}, exit, "it ended by the signal and was not killed")
+	require.NotContains(t, p.log(t, id), "never")
 }

@@ -249,6 +249,7 @@ func (l *launch) run(ctx context.Context, group *os.File) (*sandbox.Process, err
 	spec := sandbox.Spec{
 		Command: command, Root: l.root, ReadOnlyRoot: l.cfg.ReadOnly, Plan: plan(l.ids),
 		Hostname: hostname(l.cfg), HostNetwork: l.cfg.Network.Mode == container.NetworkHost, Cgroup: group,
+		Init: l.cfg.Init,
 	}
 	spec.User = l.ns.User
 	if spec.RootUID, spec.RootGID, err = l.ids.Host(0, 0); err != nil {

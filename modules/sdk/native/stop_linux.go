@@ -193,7 +193,7 @@ func (b *Backend) ask(cfg container.Config, r *run) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if sig != unix.SIGKILL {
+	if sig != unix.SIGKILL && !cfg.Init { // an init passes it on
 		notices, err := noticesSignal(r.process.PID(), sig)
 		if err != nil || !notices {
 			return false, err
@@ -224,7 +224,8 @@ func ParseSignal(name string) (syscall.Signal, error) {
 }
 
 // noticesSignal reads from /proc/pid/status (proc(5)) whether a process catches
-// a signal or keeps it blocked, as programs do that wait for it.
+// a signal or keeps it blocked, as programs do that wait for it. While one waits
+// with sigtimedwait(2) it is not blocked.
 func noticesSignal(pid int, sig syscall.Signal) (bool, error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -251,5 +252,10 @@ func noticesSignal(pid int, sig syscall.Signal) (bool, error) {
 	if err := lines.Err(); err != nil && !errors.Is(err, unix.ESRCH) {
 		return false, err
 	}
-	return false, nil
+	call, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", pid))
+	if err != nil {
+		return true, nil // to wait in vain is better than to kill who would have listened
+	}
+	number, _, _ := strings.Cut(string(call), " ")
+	return number == strconv.Itoa(unix.SYS_RT_SIGTIMEDWAIT), nil
 }

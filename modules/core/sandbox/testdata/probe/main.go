@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -57,6 +58,14 @@ func main() {
 		fmt.Println("ready")
 		<-c
 		os.Exit(43)
+	case "init":
+		look()
+	case "orphans":
+		orphans(os.Args[1])
+	case "orphan":
+		_, _ = syscall.ForkExec("/bin/exit", []string{"exit", "0"}, nil) // nobody waits for it
+	case "hear":
+		hear()
 	case "try":
 		try(os.Args[1], os.Args[2:])
 	case "peek":
@@ -117,6 +126,66 @@ func see() {
 func read(name string) string {
 	b, _ := os.ReadFile(name)
 	return string(b)
+}
+
+// look tells about process 1.
+func look() {
+	fmt.Printf("%s %q", strings.TrimSpace(read("/proc/1/comm")), read("/proc/1/cmdline"))
+	files, err := os.ReadDir("/proc/1/fd")
+	for _, f := range files {
+		fmt.Print(" ", f.Name())
+	}
+	fmt.Println("", err)
+	fmt.Println(os.Getpid(), syscall.Getpgrp())
+	fmt.Println(os.Chmod("/proc/1/exe", 0o777))
+	f, err := os.OpenFile("/proc/1/exe", os.O_WRONLY, 0)
+	fmt.Println(err)
+	if err == nil {
+		f.Close()
+	}
+}
+
+// hear prints the number of each signal that it gets.
+func hear() {
+	c := make(chan os.Signal, 64)
+	signal.Notify(c)
+	fmt.Println("ready")
+	for sig := range c {
+		fmt.Println(int(sig.(syscall.Signal)))
+	}
+}
+
+// orphans makes processes that lose their parent and end, and prints how many
+// zombies are left of them.
+func orphans(count string) {
+	n, _ := strconv.Atoi(count)
+	for range n {
+		pid, err := syscall.ForkExec("/bin/orphan", []string{"orphan"}, nil)
+		if err == nil {
+			_, err = syscall.Wait4(pid, nil, 0, nil)
+		}
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+	}
+	// All that is no zombie is process 1 and this one, then. Who waits for the
+	// zombies gets some time.
+	zombies, first := 0, time.Now()
+	for alive := true; alive || zombies > 0 && time.Since(first) < time.Second; time.Sleep(10 * time.Millisecond) {
+		zombies, alive = 0, false
+		dirs, _ := filepath.Glob("/proc/[0-9]*")
+		for _, dir := range dirs {
+			stat := read(dir + "/stat")
+			switch own := dir == fmt.Sprint("/proc/", os.Getpid()) || dir == "/proc/1"; {
+			case strings.Contains(stat, ") Z "):
+				zombies++
+			case stat != "" && !own:
+				alive, first = true, time.Now()
+			}
+		}
+	}
+	fmt.Println(zombies)
 }
 
 // try does one thing to each path and prints the errors, a line each.
