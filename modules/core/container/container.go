@@ -52,7 +52,7 @@ type Config struct {
 	Job          bool              `json:"job,omitempty"`
 	StopSignal   string            `json:"stop_signal,omitempty"`  // empty: SIGTERM
 	StopTimeout  time.Duration     `json:"stop_timeout,omitempty"` // zero: 10 s
-	Init         bool              `json:"init,omitempty"` // a small first process that reaps orphans and passes signals on
+	Init         bool              `json:"init,omitempty"`         // a small first process that reaps orphans and passes signals on
 	Labels       map[string]string `json:"labels,omitempty"`
 
 	// SeccompProfile is the text of the profile that Seccomp is the path of, so

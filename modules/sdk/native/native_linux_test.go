@@ -450,7 +450,7 @@ func TestRemoveFreesPorts(t *testing.T) {
 }
 
 // An init takes the stop signal for a command that would not notice it as the
-// first process, and a command that is a sigwaiting init itself is asked too.
+// first process.
 func TestStopWithInit(t *testing.T) {
 	p := newProject(t)
 	cfg := p.config(t, "s", "sh", "-c", "echo up; sleep 1000; echo never")
