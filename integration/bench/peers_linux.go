@@ -111,7 +111,9 @@ func addPodman(dir, _ string) ([]*contender, error) {
 	ids := fmt.Sprintf("0:%d:65536", firstID)
 	c := command(podman, dir, nil, "podman", "--root", filepath.Join(dir, "podman"), "--runroot", filepath.Join(dir, "podman-run"),
 		"--cgroup-manager", "cgroupfs", "--events-backend", "none", "--log-level", "error",
-		"run", "--rm", "--network", "none", "--ulimit", "host", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
+		"run", "--rm", "--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
+		// Its own limits are higher than a machine may allow, or has a controller for.
+		"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--pids-limit", "0",
 		"--uidmap", ids, "--gidmap", ids, "--rootfs", filepath.Join(dir, "bundle/rootfs"), "/bin/program")
 	// What a distribution set up for another way of life may keep it from working.
 	if _, err := c.start(); err != nil {

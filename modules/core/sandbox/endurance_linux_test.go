@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -177,7 +178,7 @@ func prepareFull(ctx context.Context, image, name string) (s sandbox.Spec, relea
 	undo = append(undo, g.Close, func() error {
 		return errors.Join(g.Kill(), g.WaitEmpty(ctx), g.Remove(ctx))
 	})
-	filter, err := seccomp.Default().Compile(seccomp.Options{})
+	filter, err := compileDefault()
 	if err != nil {
 		return s, nil, err
 	}
@@ -188,6 +189,10 @@ func prepareFull(ctx context.Context, image, name string) (s sandbox.Spec, relea
 		Command: sandbox.Command{Filter: filter, NewSession: true},
 	}, release, err
 }
+
+var compileDefault = sync.OnceValues(func() (seccomp.Program, error) {
+	return seccomp.Default().Compile(seccomp.Options{})
+})
 
 // enduranceProject is where the cgroups are. It has the name of the test's
 // temporary folder, which nobody else's has.
