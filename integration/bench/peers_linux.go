@@ -80,7 +80,8 @@ func addRuntimes(dir, root string) (contenders []*contender, err error) {
 		return nil, err
 	}
 	var absent []string
-	for name, title := range map[string]string{"crun": crun, "runc": runc} {
+	for _, title := range []string{crun, runc} {
+		name, _, _ := strings.Cut(title, " ")
 		if _, err := exec.LookPath(name); err != nil {
 			absent = append(absent, name)
 			continue
@@ -102,8 +103,8 @@ func ownedCopy(from, to string) error {
 	return output("chown", "-R", fmt.Sprintf("%d:%[1]d", firstID), to)
 }
 
-// addPodman measures a container of a folder, with what podman has beside its
-// runtime: a store, a database, a monitor.
+// addPodman measures a container of the bundle's root file system, with what
+// podman has beside its runtime: a store, a database, a monitor.
 func addPodman(dir, _ string) ([]*contender, error) {
 	if _, err := exec.LookPath("podman"); err != nil {
 		return nil, &missingError{podman, "not installed"}

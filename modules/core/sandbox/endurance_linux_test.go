@@ -261,12 +261,12 @@ func (b belongings) grown(later belongings) error {
 // owned counts; what ends by itself a moment after it was let go gets that
 // moment.
 func owned() (b belongings, err error) {
-	project, err := cgroup.Find()
+	hierarchy, err := cgroup.Find()
 	if err != nil {
 		return b, err
 	}
 	for range 100 {
-		if b, err = count(filepath.Join(project.Mount, cgroup.Path(enduranceProject(), ""))); err != nil || b.processes == 1 {
+		if b, err = count(filepath.Join(hierarchy.Mount, cgroup.Path(enduranceProject(), ""))); err != nil || b.processes == 1 {
 			return b, err
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -275,16 +275,14 @@ func owned() (b belongings, err error) {
 }
 
 func count(cgroups string) (b belongings, err error) {
-	number := func(pattern string) int {
-		var names []string
-		if names, err = filepath.Glob(pattern); err != nil {
-			return 0
+	for pattern, n := range map[string]*int{
+		"/proc/[0-9]*": &b.processes, "/proc/self/task/*": &b.threads, "/proc/self/fd/*": &b.files, cgroups + "/*": &b.cgroups,
+	} {
+		names, err := filepath.Glob(pattern)
+		if err != nil {
+			return b, err
 		}
-		return len(names)
-	}
-	b = belongings{
-		processes: number("/proc/[0-9]*"), threads: number("/proc/self/task/*"), files: number("/proc/self/fd/*"),
-		cgroups: number(cgroups + "/*"),
+		*n = len(names)
 	}
 	links, err := filepath.Glob("/proc/[0-9]*/task/*/ns/*")
 	if err != nil {
