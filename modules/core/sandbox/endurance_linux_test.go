@@ -246,11 +246,11 @@ func (b belongings) String() string {
 		b.processes, b.threads, b.files, b.mounts, b.namespaces, b.cgroups, b.kilobytes)
 }
 
-// grown is an error if there is more later. The runtime may want a few more
-// threads, whenever more of them wait for the kernel than ever before.
+// grown is an error if there is more later. Only the runtime's threads may be as
+// many more as calls may block at once: it keeps them for the next time. One for
+// each launch would be more than that.
 func (b belongings) grown(later belongings) error {
-	const someThreads = 16
-	later.threads = max(b.threads, later.threads-someThreads)
+	later.threads = max(b.threads, later.threads-together)
 	b.kilobytes, later.kilobytes = 0, 0 // for a person to read: a collector decides it
 	if b != later {
 		return errors.New("something was left behind")
