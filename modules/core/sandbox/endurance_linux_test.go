@@ -41,7 +41,7 @@ func TestEndurance(t *testing.T) {
 		t.Run(strings.Join(env, " "), func(t *testing.T) {
 			cmd := exec.Command("/proc/self/exe")
 			cmd.Env = append(os.Environ(), env...)
-			cmd.Env = append(cmd.Env, enduranceEnv+"="+dir, fmt.Sprintf("%s=%d", roundsEnv, often(200, 10_000)))
+			cmd.Env = append(cmd.Env, enduranceEnv+"="+dir, fmt.Sprintf("%s=%d", roundsEnv, often(100, 10_000)))
 			cmd.SysProcAttr = &syscall.SysProcAttr{
 				Cloneflags:   unix.CLONE_NEWPID,
 				Unshareflags: unix.CLONE_NEWNS,
