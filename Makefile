@@ -80,8 +80,9 @@ test-unit: ## the tests of all modules, fast: cached, no race detector
 	$(GO) test -timeout 10m work
 
 .PHONY: test-long
-test-long: ## the attacks that race, many more times
+test-long: ## the attacks that race, many more times, and 10,000 launches
 	CTST_TEST_LONG=1 CTST_TEST_REQUIRE=$(REQUIRE) $(GO) test -count=1 -timeout 60m ./integration/security
+	CTST_TEST_LONG=1 CTST_TEST_REQUIRE=$(REQUIRE) $(GO) test -count=1 -timeout 60m -run 'Endurance|Unreadable|ManyAtOnce' ./modules/core/sandbox ./modules/sdk/native
 
 .PHONY: test-vm
 test-vm: ## the kernel suites in a guest with Debian's kernel and cgroup v2 (QEMU)
@@ -89,7 +90,7 @@ test-vm: ## the kernel suites in a guest with Debian's kernel and cgroup v2 (QEM
 	$(GO) run ./integration/guest
 
 .PHONY: bench
-bench: ## launch latency beside crun, runc and bwrap, in one run
+bench: ## launch latency beside crun, runc, podman and bwrap, in one run
 	hack/setup bench
 	$(GO) run ./integration/bench
 

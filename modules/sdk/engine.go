@@ -258,30 +258,42 @@ func (e *Engine) Exec(ctx context.Context, name string, opts ExecOptions) (conta
 // Wait returns when none of the named components (all, without names) runs or
 // will be restarted, with how each ended. onEvent may be nil.
 func (e *Engine) Wait(ctx context.Context, names []string, onEvent func(supervise.Event)) (map[string]container.ExitStatus, error) {
-	st, err := e.current(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := known(st, names); err != nil {
-		return nil, err
-	}
-	if e.client.Running() {
-		exits, err := e.client.Wait(ctx, supervise.WaitRequest{Names: names}, onEvent)
-		if err == nil || !errors.Is(err, fs.ErrNotExist) {
-			return exits, err
-		}
-		// It ended just now, and with it everything: the state says how.
-		if st, err = e.store.Load(); err != nil {
+	// A supervisor ends when there is nothing to wait for any more, maybe before
+	// it has heard the question: it is asked again, but none is started for it.
+	supervisor := supervise.NewClient(e.project.StateDir, nil)
+	for try := 1; ; try++ {
+		st, err := e.current(ctx)
+		if err != nil {
 			return nil, err
 		}
+		if err := known(st, names); err != nil {
+			return nil, err
+		}
+		exits, err := supervisor.Wait(ctx, supervise.WaitRequest{Names: names}, onEvent)
+		if errors.Is(err, fs.ErrNotExist) {
+			if st, err = e.store.Load(); err != nil {
+				return nil, err
+			}
+			if !st.Active() {
+				return ends(st), nil
+			}
+			err = supervise.ErrLost
+		}
+		if try == 3 || !errors.Is(err, supervise.ErrLost) {
+			return exits, err
+		}
 	}
+}
+
+// ends tells how components have ended.
+func ends(st *state.State) map[string]container.ExitStatus {
 	exits := map[string]container.ExitStatus{}
 	for name, c := range st.Components {
 		if c.Exit != nil {
 			exits[name] = *c.Exit
 		}
 	}
-	return exits, nil
+	return exits
 }
 
 // checkFile says clearly that a project's state belongs to another file.

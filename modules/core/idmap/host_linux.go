@@ -111,6 +111,7 @@ func (u *uses) addProcesses(own [2]string) error {
 		return err
 	}
 	seen := [2]map[string]bool{{own[0]: true}, {own[1]: true}}
+	namespaces := map[string]bool{} // whose maps were read
 	for _, e := range entries {
 		if _, err := strconv.Atoi(e.Name()); err != nil {
 			continue
@@ -122,8 +123,14 @@ func (u *uses) addProcesses(own [2]string) error {
 		}
 		u.add(st.Uid, 1, by)
 		u.add(st.Gid, 1, by)
+		ns, err := os.Readlink(filepath.Join(dir, "ns/user"))
+		known := err == nil
+		if known && namespaces[ns] {
+			continue
+		}
 		for i, name := range mapFiles {
 			text, err := os.ReadFile(filepath.Join(dir, name))
+			known = known && len(text) > 0 // else it is yet to be written, or the process ended
 			if err != nil || seen[i][string(text)] {
 				continue
 			}
@@ -135,6 +142,9 @@ func (u *uses) addProcesses(own [2]string) error {
 			for _, r := range m {
 				u.add(r.Host, r.Count, by)
 			}
+		}
+		if known {
+			namespaces[ns] = true
 		}
 	}
 	return nil

@@ -267,10 +267,12 @@ func (spec RouterSpec) removeHostSide() error {
 	if spec.Isolated {
 		return nil
 	}
-	return errors.Join(
-		withHandle(func(h *netlink.Handle) error { return deleteLink(h, hostLink(spec.Project)) }),
-		deleteHostTable(spec.Project),
-	)
+	// Side by side: for either the kernel waits until nobody can be using it.
+	link := make(chan error, 1)
+	go func() {
+		link <- withHandle(func(h *netlink.Handle) error { return deleteLink(h, hostLink(spec.Project)) })
+	}()
+	return errors.Join(deleteHostTable(spec.Project), <-link)
 }
 
 // deleteVeths deletes every veth interface of the calling thread's namespace.

@@ -19,7 +19,6 @@ import (
 	"github.com/containust/containust/modules/core/sandbox"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 )
 
 func TestExec(t *testing.T) {
@@ -74,29 +73,6 @@ func TestExecErrors(t *testing.T) {
 	require.NoError(t, p.Close())
 	_, err = sandbox.Exec(t.Context(), p, sandbox.ExecSpec{Command: sandbox.Command{Args: []string{"/bin/probe"}}}, sandbox.Options{})
 	require.ErrorIs(t, err, os.ErrClosed)
-}
-
-// A process in the container must not reach the memory of the caller through
-// the child of an exec, which shares it and is visible there.
-func TestExecUnreadable(t *testing.T) {
-	s := spec(t, image(t))
-	s.Args = []string{"peek"}
-	p, r := start(t, s)
-	lines := bufio.NewReader(r)
-	_, err := lines.ReadString('\n')
-	require.NoError(t, err)
-	for range rounds(300) {
-		_, exit := execute(t, p, sandbox.Command{Args: []string{"exit", "0"}})
-		require.Equal(t, container.ExitStatus{}, exit)
-	}
-	require.NoError(t, p.Signal(syscall.SIGTERM))
-	line, err := lines.ReadString('\n')
-	require.NoError(t, err)
-	require.Equal(t, "done\n", line)
-
-	dumpable, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
-	require.NoError(t, err)
-	require.Equal(t, 1, dumpable, "afterwards as before")
 }
 
 func TestWaitContext(t *testing.T) {

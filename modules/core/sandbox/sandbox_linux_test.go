@@ -21,7 +21,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestMain(m *testing.M) { os.Exit(kerneltest.Main(m, kerneltest.Leaks{})) }
+func TestMain(m *testing.M) {
+	if dir, ok := os.LookupEnv(enduranceEnv); ok {
+		os.Exit(endure(dir))
+	}
+	os.Exit(kerneltest.Main(m, kerneltest.Leaks{}))
+}
 
 // report is what the probe tells about itself.
 type report struct {
@@ -62,12 +67,18 @@ var buildProbe = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(out)
 })
 
+// imageEnv names a root file system for who cannot build one.
+const imageEnv = "CTST_TEST_IMAGE"
+
 // image makes a root file system: the probe under all its names, and mount
 // points. It returns its path.
 func image(t testing.TB) string {
 	t.Helper()
 	kerneltest.RequireRoot(t)
 	kerneltest.RequireKernel(t, 5, 14)
+	if dir, ok := os.LookupEnv(imageEnv); ok {
+		return dir
+	}
 	probe, err := buildProbe()
 	require.NoError(t, err)
 	dir := t.TempDir()

@@ -83,27 +83,6 @@ func TestLaunchesUnderGarbageCollection(t *testing.T) {
 	}
 }
 
-func TestConcurrentLaunches(t *testing.T) {
-	dir := image(t)
-	threads := threadCount(t)
-	errs := make(chan error, rounds(200))
-	for range cap(errs) {
-		go func() { errs <- launchOnce(t.Context(), dir) }()
-	}
-	for range cap(errs) {
-		require.NoError(t, <-errs)
-	}
-	// Waiting for a launch or a process holds no thread.
-	require.Less(t, threadCount(t), threads+50)
-}
-
-func threadCount(t testing.TB) int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/task")
-	require.NoError(t, err)
-	return len(entries)
-}
-
 // A launch that is cancelled at any moment leaves a process that ran to its
 // end, or none. The leak checks of TestMain look for the rest.
 func TestCancelledLaunches(t *testing.T) {

@@ -217,27 +217,6 @@ func TestUserExec(t *testing.T) {
 	}
 }
 
-// A process that is root in the container's user namespace must not reach the
-// memory of the caller through the child of an exec.
-func TestUserExecUnreadable(t *testing.T) {
-	s := userSpec(t, image(t))
-	s.Args = []string{"peek"}
-	s.Capabilities = capability.Of(capability.SYS_PTRACE, capability.DAC_OVERRIDE)
-	p, r := start(t, s)
-	buffer := make([]byte, 100)
-	n, err := r.Read(buffer)
-	require.NoError(t, err)
-	require.Equal(t, "ready\n", string(buffer[:n]))
-	for range 300 {
-		_, exit := execute(t, p, sandbox.Command{Args: []string{"exit", "0"}})
-		require.Zero(t, exit)
-	}
-	require.NoError(t, p.Signal(syscall.SIGTERM))
-	n, err = r.Read(buffer)
-	require.NoError(t, err)
-	require.Equal(t, "done\n", string(buffer[:n]))
-}
-
 func TestUserErrors(t *testing.T) {
 	dir := image(t)
 	for name, test := range map[string]struct {

@@ -137,7 +137,9 @@ func (n *projectNetwork) enforce(ctx context.Context, all func() []container.Con
 	var rules network.Rules
 	members := map[string]bool{}
 	configs := slices.DeleteFunc(all(), func(cfg container.Config) bool {
-		return cfg.Network.Mode != container.NetworkProject
+		// One that is being created has no addresses yet. It says when it has.
+		_, addressed := n.addresses[cfg.Name]
+		return cfg.Network.Mode != container.NetworkProject || !addressed
 	})
 	for _, cfg := range configs {
 		members[cfg.Name] = true

@@ -340,6 +340,9 @@ func (c *Client) startGuardian(ctx context.Context) (err error) {
 		return fmt.Errorf("the project's supervisor does not answer; see %s: %w", logPath, ctx.Err())
 	}
 	// Either the supervisor answers now, or it ended at once and says why.
+	if c.Running() {
+		return nil
+	}
 	select {
 	case err := <-ended:
 		if err != nil {

@@ -374,9 +374,10 @@ func (q *eventQueue) run() {
 	}
 }
 
-// writePID leaves the process id where a person, or a test, finds it.
+// writePID leaves the process id where a person, or a test, finds it. It need not
+// outlive a power cut.
 func writePID(stateDir, name string) error {
-	return state.WriteFile(pidFile(stateDir, name), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
+	return os.WriteFile(pidFile(stateDir, name), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
 }
 
 func removePID(stateDir, name string) error { return os.Remove(pidFile(stateDir, name)) }

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -69,7 +70,7 @@ func main() {
 	case "try":
 		try(os.Args[1], os.Args[2:])
 	case "peek":
-		peek()
+		peek(os.Args[1], os.Args[2])
 	case "call":
 		for _, c := range os.Args[1:] {
 			fmt.Printf("%s: %d\n", c, call(c))
@@ -297,28 +298,40 @@ func repeat(times, text string) {
 	}
 }
 
-// peek reads the memory of every process that it finds until it is told to
-// stop, and prints what it could read of those that are not this program.
-func peek() {
+// peek opens the memory of every process that it finds until it is told to stop,
+// and says when one has the word at the address, both as hexadecimal numbers, or
+// is of another program. At last it says whether it got to see any at all.
+func peek(address, word string) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGTERM)
+	at, _ := strconv.ParseInt(address, 16, 64)
+	secret, _ := strconv.ParseUint(word, 16, 64)
 	fmt.Println("ready")
 	self, _ := os.Readlink("/proc/self/exe")
+	saw := false
 	for {
 		select {
 		case <-c:
-			fmt.Println("done")
+			fmt.Println("done, saw others:", saw)
 			return
 		default:
 		}
 		dirs, _ := filepath.Glob("/proc/[0-9]*")
 		for _, dir := range dirs {
-			if f, err := os.OpenFile(dir+"/mem", os.O_RDWR, 0); err == nil {
-				if exe, err := os.Readlink(dir + "/exe"); err == nil && exe != self && !strings.HasPrefix(exe, "/bin/") {
-					fmt.Println("opened the memory of", exe)
-				}
-				f.Close()
+			f, err := os.OpenFile(dir+"/mem", os.O_RDWR, 0)
+			if err != nil {
+				continue
 			}
+			// What was opened stays that memory, whatever the process runs by now.
+			var b [8]byte
+			if n, _ := f.ReadAt(b[:], at); n == len(b) && binary.NativeEndian.Uint64(b[:]) == secret {
+				fmt.Println("read the caller's memory")
+			}
+			if exe, err := os.Readlink(dir + "/exe"); err == nil && exe != self && !strings.HasPrefix(exe, "/bin/") {
+				fmt.Println("opened the memory of", exe)
+			}
+			saw = saw || filepath.Base(dir) != "1"
+			f.Close()
 		}
 	}
 }

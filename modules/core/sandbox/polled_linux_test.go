@@ -1,0 +1,98 @@
+package sandbox_test
+
+import (
+	"bufio"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/containust/containust/modules/core/capability"
+	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/idmap"
+	"github.com/containust/containust/modules/core/kerneltest"
+	"github.com/containust/containust/modules/core/rootless"
+	"github.com/containust/containust/modules/core/sandbox"
+)
+
+// longEnv makes tests go on for longer; make test-long sets it.
+const longEnv = "CTST_TEST_LONG"
+
+// often is how many times something is done that fails rarely.
+func often(usual, long int) int {
+	if os.Getenv(longEnv) != "" {
+		return long
+	}
+	return rounds(usual)
+}
+
+// polled runs commands in a container that meanwhile looks for memory that is
+// not its own. The child of an exec shares the caller's, and is visible there
+// before it runs its program.
+func polled(t *testing.T, s sandbox.Spec) {
+	secret := new(rand.Uint64()) // on the heap: it stays where it is
+	defer runtime.KeepAlive(secret)
+	s.Args = []string{"peek", strconv.FormatUint(uint64(uintptr(unsafe.Pointer(secret))), 16), strconv.FormatUint(*secret, 16)}
+	p, r := start(t, s)
+	lines := bufio.NewReader(r)
+	line, err := lines.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "ready\n", line)
+	for range often(300, 10_000) {
+		_, exit := execute(t, p, sandbox.Command{Args: []string{"exit", "0"}})
+		require.Equal(t, container.ExitStatus{}, exit)
+	}
+	require.NoError(t, p.Signal(syscall.SIGTERM))
+	line, err = lines.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "done, saw others: true\n", line)
+
+	dumpable, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	require.NoError(t, err)
+	require.Equal(t, 1, dumpable, "afterwards as before")
+}
+
+func TestExecUnreadable(t *testing.T) { polled(t, spec(t, image(t))) }
+
+// As for root in a user namespace of the container.
+func TestUserExecUnreadable(t *testing.T) {
+	s := userSpec(t, image(t))
+	s.Capabilities = capability.Of(capability.SYS_PTRACE, capability.DAC_OVERRIDE)
+	polled(t, s)
+}
+
+// As for an ordinary user, whose containers have the ids of who starts them.
+func TestRootlessExecUnreadable(t *testing.T) {
+	inside, err := rootless.Inside()
+	require.NoError(t, err)
+	switch {
+	case inside:
+		ids, err := idmap.Own()
+		require.NoError(t, err)
+		ns, err := sandbox.Prepare(t.Context(), ids.Identity(), sandbox.PrepareOptions{Network: true})
+		require.NoError(t, err)
+		defer ns.Close()
+		s := spec(t, image(t))
+		s.User, s.Network = ns.User, ns.Network
+		s.Capabilities = capability.Of(capability.SYS_PTRACE, capability.DAC_OVERRIDE)
+		polled(t, s)
+	case rootless.Needed():
+		args := append([]string{"/proc/self/exe"}, os.Args[1:]...)
+		exit, err := rootless.Run(t.Context(), args, os.Environ(), rootless.Options{})
+		require.NoError(t, err)
+		require.Equal(t, container.ExitStatus{}, exit)
+	default:
+		dir := t.TempDir()
+		root := filepath.Join(dir, "image")
+		require.NoError(t, os.CopyFS(root, os.DirFS(image(t))))
+		kerneltest.AsUser(t, dir, fmt.Sprintf("^%s$", t.Name()), imageEnv+"="+root, longEnv+"="+os.Getenv(longEnv))
+	}
+}
