@@ -51,7 +51,7 @@ func TestExec(t *testing.T) {
 		require.Equal(t, want, r.Namespaces[ns])
 	}
 
-	_, exit = execute(t, p, sandbox.Command{Args: []string{"/app", "exit", "7"}})
+	_, exit = execute(t, p, sandbox.Command{Args: []string{"exit", "7"}})
 	require.Equal(t, container.ExitStatus{Code: 7}, exit)
 }
 
