@@ -33,6 +33,8 @@ var selections = map[string]selection{
 	"modules/storage/source": {linux: true},
 	// It runs the go command.
 	"modules/core/seccomp": {without: "^TestTables$"},
+	// It reads the repository.
+	"integration/security": {without: "^TestRowsHaveTests$"},
 }
 
 // user is the ordinary user of the guest, and usersToo the packages whose tests

@@ -140,7 +140,6 @@ func makeRoot(ctx context.Context, root string) error {
 	for name, text := range map[string]string{
 		"etc/passwd":      "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
 		"etc/group":       "root:x:0:\ntty:x:5:\nuser:x:1000:\nnogroup:x:65534:\n",
-		"etc/shadow":      "",
 		"etc/subuid":      "user:100000:65536\n",
 		"etc/subgid":      "user:100000:65536\n",
 		"etc/hosts":       "127.0.0.1 localhost guest\n::1 localhost\n",
@@ -149,6 +148,9 @@ func makeRoot(ctx context.Context, root string) error {
 		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
 			return err
 		}
+	}
+	if err := os.WriteFile(filepath.Join(root, "etc/shadow"), nil, 0o600); err != nil {
+		return err
 	}
 	if err := installBusyBox(ctx, root); err != nil {
 		return err
