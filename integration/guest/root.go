@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"debug/elf"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,14 +32,15 @@ const diskSize = "4G"
 
 // A machine is what there is to boot.
 type machine struct {
-	kernel       kernel
-	initrd, disk string
-	jobs         []job.Job
+	kernel kernel
+	initrd string
+	disks  []string // one for each guest
+	jobs   []job.Job
 }
 
-// prepare makes the first root file system and the disk.
+// prepare makes the first root file system and the disks.
 func prepare(ctx context.Context, work string, k kernel, suites []suite, o options) (machine, error) {
-	m := machine{kernel: k, initrd: filepath.Join(work, "initrd"), disk: filepath.Join(work, "disk"), jobs: jobs(suites, o)}
+	m := machine{kernel: k, initrd: filepath.Join(work, "initrd"), jobs: jobs(suites, o)}
 	if err := makeInitrd(ctx, m.initrd, work, k); err != nil {
 		return machine{}, fmt.Errorf("make the first root file system: %w", err)
 	}
@@ -51,17 +51,14 @@ func prepare(ctx context.Context, work string, k kernel, suites []suite, o optio
 	if err := buildAll(ctx, root, suites); err != nil {
 		return machine{}, err
 	}
-	list, err := json.Marshal(m.jobs)
-	if err != nil {
-		return machine{}, err
-	}
-	if err := os.WriteFile(filepath.Join(root, job.List), list, 0o644); err != nil {
-		return machine{}, err
-	}
-	_, err = command(ctx, "", "mke2fs", "-q", "-t", "ext4", "-d", root,
-		"-E", "root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1", m.disk, diskSize)
-	if err != nil {
-		return machine{}, fmt.Errorf("make the guest's disk: %w", err)
+	for i := range min(o.guests, len(m.jobs)) {
+		disk := filepath.Join(work, fmt.Sprintf("disk%d", i))
+		_, err := command(ctx, "", "mke2fs", "-q", "-t", "ext4", "-d", root,
+			"-E", "root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1", disk, diskSize)
+		if err != nil {
+			return machine{}, fmt.Errorf("make a guest's disk: %w", err)
+		}
+		m.disks = append(m.disks, disk)
 	}
 	return m, nil
 }
@@ -99,17 +96,20 @@ func makeInitrd(ctx context.Context, target, work string, k kernel) (err error) 
 
 // buildAll builds what runs in the guest.
 func buildAll(ctx context.Context, root string, suites []suite) error {
-	if err := os.MkdirAll(filepath.Join(root, "tests"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(root, job.Tests), 0o755); err != nil {
 		return err
 	}
 	env := []string{"GOOS=linux", "CGO_ENABLED=0"}
-	for target, pkg := range map[string]string{job.Test2JSON: "cmd/test2json", "/tests/ctst": ctst} {
+	for target, pkg := range map[string]string{job.Test2JSON: "cmd/test2json", ctstProgram: ctst} {
 		if _, err := commandEnv(ctx, "", env, "go", "build", "-ldflags=-s -w", "-o", filepath.Join(root, target), pkg); err != nil {
 			return err
 		}
 	}
 	top, err := topFolder(ctx)
 	if err != nil {
+		return err
+	}
+	if err := os.CopyFS(filepath.Join(root, sources, "docs"), os.DirFS(filepath.Join(top, "docs"))); err != nil {
 		return err
 	}
 	for _, s := range suites {
