@@ -30,7 +30,8 @@ const (
 )
 
 // TestScripts runs the scripts in testdata/script on the real binary. Those
-// named kernel_* deploy, and need Linux and root.
+// named kernel_* deploy, and need Linux and root; those named limits_* also need
+// all controllers of cgroup v2, as the guest of `make test-vm` has them.
 func TestScripts(t *testing.T) {
 	bin := os.Getenv(binEnv)
 	if bin == "" {
@@ -65,6 +66,11 @@ func TestScripts(t *testing.T) {
 	t.Run("kernel", func(t *testing.T) {
 		kerneltest.RequireRoot(t)
 		run(t, "kernel_*.txtar")
+	})
+	t.Run("limits", func(t *testing.T) {
+		kerneltest.RequireRoot(t)
+		kerneltest.RequireLimits(t)
+		run(t, "limits_*.txtar")
 	})
 	t.Run("rootless", func(t *testing.T) {
 		if os.Geteuid() != 0 {

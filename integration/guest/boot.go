@@ -16,11 +16,35 @@ import (
 	"github.com/containust/containust/modules/vm/qemu"
 )
 
-// boot runs the machine until it switches itself off, and prints what its tests
-// say. What went wrong is the error.
-func boot(ctx context.Context, m machine, o options) (err error) {
+// boot runs the machines until they switch themselves off, and prints what their
+// tests say. What went wrong is the error.
+func boot(ctx context.Context, m machine, o options) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("not done after %v (-timeout)", o.timeout))
 	defer cancel()
+	start := time.Now()
+	results := newResults(os.Stdout, m.jobs, o)
+	results.started = start
+	failed := make([]error, len(m.disks))
+	var guests sync.WaitGroup
+	for i := range m.disks {
+		guests.Go(func() { failed[i] = runOne(ctx, m, i, o, results) })
+	}
+	guests.Wait()
+	problems := results.problems()
+	for _, err := range failed {
+		if err != nil {
+			problems = append(problems, err.Error())
+		}
+	}
+	if len(problems) > 0 {
+		return errors.New(strings.Join(problems, "\n"))
+	}
+	fmt.Printf("guest: booted in %.1f s, done after %.0f s\n", results.booted.Seconds(), time.Since(start).Seconds())
+	return nil
+}
+
+// runOne runs one of the machines.
+func runOne(ctx context.Context, m machine, number int, o options, results *results) (err error) {
 	console := &lastLines{}
 	spec := qemu.Spec{
 		Accel: qemu.Accel(o.accel), CPUs: 2, Memory: o.memory << 20,
@@ -32,7 +56,7 @@ func boot(ctx context.Context, m machine, o options) (err error) {
 			// Against attacks between guests that we don't have; they cost time.
 			"mitigations=off",
 		},
-		Disks:   []qemu.Disk{{Path: m.disk, Scratch: true}},
+		Disks:   []qemu.Disk{{Path: m.disks[number], Scratch: true}},
 		Ports:   []string{job.Port},
 		Sandbox: runtime.GOOS == "linux",
 	}
@@ -40,7 +64,6 @@ func boot(ctx context.Context, m machine, o options) (err error) {
 	if o.verbose {
 		to = io.MultiWriter(console, os.Stderr)
 	}
-	start := time.Now()
 	vm, err := qemu.Start(ctx, spec, qemu.Options{Console: to, Log: to})
 	if err != nil {
 		return err
@@ -51,22 +74,14 @@ func boot(ctx context.Context, m machine, o options) (err error) {
 		return err
 	}
 	defer port.Close()
-
-	results := newResults(os.Stdout, m.jobs, o)
-	results.started = start
-	if err := results.read(port); err != nil {
+	all, err := results.read(port)
+	if err != nil {
 		return err
 	}
 	// The port ends with the machine.
-	ended := vm.Wait()
-	problems := results.problems()
-	if ended != nil || results.incomplete() {
-		problems = append(problems, fmt.Sprintf("the machine ended too early: %v; the last lines of its console:\n%s", cause(ctx, ended), console))
+	if ended := vm.Wait(); ended != nil || !all {
+		return fmt.Errorf("machine %d ended too early: %w; the last lines of its console:\n%s", number+1, cause(ctx, ended), console)
 	}
-	if len(problems) > 0 {
-		return errors.New(strings.Join(problems, "\n"))
-	}
-	fmt.Printf("guest: booted in %.1f s, done after %.0f s\n", results.booted.Seconds(), time.Since(start).Seconds())
 	return nil
 }
 

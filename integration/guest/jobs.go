@@ -25,15 +25,21 @@ var selections = map[string]selection{
 	// The others read the repository or need no kernel. In those two scripts a
 	// program must end within the tenth of a second in which an early end is
 	// seen; translated instructions take longer.
-	"integration": {run: "^TestScripts$/^kernel$", without: "^TestScripts$/^kernel$/^kernel_(failures|foreground)$"},
+	"integration": {run: "^TestScripts$/^(kernel|limits)$", without: "^TestScripts$/^kernel$/^kernel_(failures|foreground)$"},
 	// The others use no kernel: that of the first is played by the tests, and
 	// waits for fractions of a second; archives are read alike everywhere, and
 	// bombs among them take minutes here.
 	"modules/sdk/supervise":  {linux: true},
 	"modules/storage/source": {linux: true},
-	// It runs the go command.
-	"modules/core/seccomp": {without: "^TestTables$"},
+	// The others reckon, which is the same everywhere.
+	"modules/core/seccomp": {linux: true},
+	// It reads the repository.
+	"integration/security": {without: "^TestRowsHaveTests$"},
 }
+
+// longest are the packages that begin first, so that no guest has much to do when
+// the others have nothing.
+var longest = []string{"integration", "integration/security", "modules/sdk/native", "modules/core/sandbox"}
 
 // user is the ordinary user of the guest, and usersToo the packages whose tests
 // run a second time as that user: they take another way without privileges.
@@ -41,8 +47,16 @@ const user = 1000
 
 var usersToo = []string{"modules/storage/unpack"}
 
-// jobs returns what the guest is to run.
+// jobs returns what the guests are to run.
 func jobs(suites []suite, o options) []job.Job {
+	suites = slices.Clone(suites)
+	rank := func(s suite) int {
+		if i := slices.Index(longest, s.folder); i >= 0 {
+			return i
+		}
+		return len(longest)
+	}
+	slices.SortStableFunc(suites, func(a, b suite) int { return rank(a) - rank(b) })
 	var list []job.Job
 	for _, s := range suites {
 		list = append(list, s.job(o, 0))

@@ -2,16 +2,19 @@
 // Debian's kernel, which has what the machine at hand may lack: cgroup v2 with
 // all controllers, and an age. `make test-vm` calls it.
 //
-//	go run ./integration/guest [-v] [-run REGEXP] [PACKAGE…]
+//	go run ./integration/guest [-v] [-run REGEXP] [-guests 1] [PACKAGE…]
 //
 // Packages are named as the go command takes them; without any it runs all that
 // have a test for Linux alone, or one that uses core/kerneltest. It prints what
 // `go test` prints. Nothing may be skipped there but what this program lists
 // with a reason.
 //
+// Two guests run side by side, each package in the one that is free.
+//
 // It needs Linux, QEMU, mke2fs, and some programs that the guest gets from this
-// machine (busybox, ip, nft, newuidmap); hack/setup test-vm installs them. No privileges are needed.
-// The kernel comes from Debian's package once and stays in bin/vm.
+// machine (busybox, ip, nft, newuidmap); hack/setup test-vm installs them. No
+// privileges are needed. The kernel comes from Debian's package once and stays in
+// bin/vm.
 package main
 
 import (
@@ -36,6 +39,7 @@ type options struct {
 	accel    string
 	kernel   string
 	memory   int64 // MiB
+	guests   int
 	timeout  time.Duration
 	each     time.Duration
 }
@@ -46,8 +50,9 @@ func main() {
 	flag.BoolVar(&o.verbose, "v", false, "print the output of all tests, and the machine's console")
 	flag.StringVar(&o.accel, "accel", string(qemu.TCG), "kvm or tcg")
 	flag.StringVar(&o.kernel, "kernel", "", "use the kernel in this `folder`, an unpacked package of Debian's")
-	flag.Int64Var(&o.memory, "memory", 2048, "the machine's memory in `MiB`")
-	flag.DurationVar(&o.timeout, "timeout", 10*time.Minute, "end the machine after this time")
+	flag.Int64Var(&o.memory, "memory", 2048, "a machine's memory in `MiB`")
+	flag.IntVar(&o.guests, "guests", 2, "run as many `machines` side by side")
+	flag.DurationVar(&o.timeout, "timeout", 10*time.Minute, "end the machines after this time")
 	flag.DurationVar(&o.each, "each", 4*time.Minute, "end a package's tests after this time")
 	flag.Parse()
 	o.patterns = flag.Args()

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -24,6 +25,8 @@ type results struct {
 	started time.Time
 	booted  time.Duration // until the first event
 
+	mu     sync.Mutex // of what follows: each guest has its reader
+	todo   []job.Job
 	suites map[string]*outcome // by package
 	order  []string
 	failed []string
@@ -43,7 +46,7 @@ type outcome struct {
 }
 
 func newResults(w io.Writer, jobs []job.Job, o options) *results {
-	r := &results{w: w, verbose: o.verbose, partial: o.run != "", suites: map[string]*outcome{}}
+	r := &results{w: w, verbose: o.verbose, partial: o.run != "", suites: map[string]*outcome{}, todo: jobs}
 	for _, j := range jobs {
 		r.order = append(r.order, j.Package)
 		r.suites[j.Package] = &outcome{job: j, output: map[string]*strings.Builder{}, running: map[string]bool{}}
@@ -51,31 +54,61 @@ func newResults(w io.Writer, jobs []job.Job, o options) *results {
 	return r
 }
 
-// read reads events until there are no more. A machine that dies may leave half
-// a line.
-func (r *results) read(events io.Reader) error {
-	lines := bufio.NewReader(events)
+// read gives a guest one job after the other and reads its events until there
+// are no more. A machine that dies may leave half a line; all tells that it was
+// given the last of the jobs, and did it.
+func (r *results) read(guest io.ReadWriter) (all bool, err error) {
+	lines, jobs := bufio.NewReader(guest), json.NewEncoder(guest)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
-			return nil // how the machine ended, the machine tells
+			return all, nil // how the machine ended, the machine tells
 		}
 		if err != nil {
-			return fmt.Errorf("results of the guest: %w", err)
+			return all, fmt.Errorf("results of the guest: %w", err)
 		}
 		var e job.Event
 		if err := json.Unmarshal(line, &e); err != nil {
-			return fmt.Errorf("results of the guest: %q: %w", line, err)
+			return all, fmt.Errorf("results of the guest: %q: %w", line, err)
 		}
+		next, err := r.event(e)
+		if err != nil {
+			return all, err
+		}
+		if next == nil {
+			continue
+		}
+		all = next.Program == ""
+		// A machine that has died is seen when it is read from.
+		if err := jobs.Encode(next); err != nil && !errors.Is(err, syscall.EPIPE) {
+			return all, fmt.Errorf("give the guest a job: %w", err)
+		}
+	}
+}
+
+// event takes an event, and returns what its guest is to do next if it has
+// nothing to do.
+func (r *results) event(e job.Event) (next *job.Job, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.booted == 0 {
+		r.booted = time.Since(r.started)
+	}
+	if e.Action != job.Ready {
 		suite, ok := r.suites[e.Package]
 		if !ok {
-			return fmt.Errorf("results of the guest: about package %q, which it was not asked for", e.Package)
-		}
-		if r.booted == 0 {
-			r.booted = time.Since(r.started)
+			return nil, fmt.Errorf("results of the guest: about package %q, which it was not asked for", e.Package)
 		}
 		r.take(e, suite)
+		if e.Action != job.End {
+			return nil, nil
+		}
 	}
+	next = &job.Job{}
+	if len(r.todo) > 0 {
+		next, r.todo = &r.todo[0], r.todo[1:]
+	}
+	return next, nil
 }
 
 func (r *results) take(e job.Event, s *outcome) {
@@ -157,11 +190,6 @@ func (r *results) skip(e job.Event, s *outcome) {
 		r.tell(s, e.Test)
 		r.skipped = append(r.skipped, e.Package+" "+e.Test)
 	}
-}
-
-// incomplete tells whether a package's result is missing.
-func (r *results) incomplete() bool {
-	return slices.ContainsFunc(r.order, func(pkg string) bool { return !r.suites[pkg].ended })
 }
 
 // problems says what is not as it should be.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"debug/elf"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,14 +32,15 @@ const diskSize = "4G"
 
 // A machine is what there is to boot.
 type machine struct {
-	kernel       kernel
-	initrd, disk string
-	jobs         []job.Job
+	kernel kernel
+	initrd string
+	disks  []string // one for each guest
+	jobs   []job.Job
 }
 
-// prepare makes the first root file system and the disk.
+// prepare makes the first root file system and the disks.
 func prepare(ctx context.Context, work string, k kernel, suites []suite, o options) (machine, error) {
-	m := machine{kernel: k, initrd: filepath.Join(work, "initrd"), disk: filepath.Join(work, "disk"), jobs: jobs(suites, o)}
+	m := machine{kernel: k, initrd: filepath.Join(work, "initrd"), jobs: jobs(suites, o)}
 	if err := makeInitrd(ctx, m.initrd, work, k); err != nil {
 		return machine{}, fmt.Errorf("make the first root file system: %w", err)
 	}
@@ -51,17 +51,14 @@ func prepare(ctx context.Context, work string, k kernel, suites []suite, o optio
 	if err := buildAll(ctx, root, suites); err != nil {
 		return machine{}, err
 	}
-	list, err := json.Marshal(m.jobs)
-	if err != nil {
-		return machine{}, err
-	}
-	if err := os.WriteFile(filepath.Join(root, job.List), list, 0o644); err != nil {
-		return machine{}, err
-	}
-	_, err = command(ctx, "", "mke2fs", "-q", "-t", "ext4", "-d", root,
-		"-E", "root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1", m.disk, diskSize)
-	if err != nil {
-		return machine{}, fmt.Errorf("make the guest's disk: %w", err)
+	for i := range min(o.guests, len(m.jobs)) {
+		disk := filepath.Join(work, fmt.Sprintf("disk%d", i))
+		_, err := command(ctx, "", "mke2fs", "-q", "-t", "ext4", "-d", root,
+			"-E", "root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1", disk, diskSize)
+		if err != nil {
+			return machine{}, fmt.Errorf("make a guest's disk: %w", err)
+		}
+		m.disks = append(m.disks, disk)
 	}
 	return m, nil
 }
@@ -99,17 +96,20 @@ func makeInitrd(ctx context.Context, target, work string, k kernel) (err error) 
 
 // buildAll builds what runs in the guest.
 func buildAll(ctx context.Context, root string, suites []suite) error {
-	if err := os.MkdirAll(filepath.Join(root, "tests"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(root, job.Tests), 0o755); err != nil {
 		return err
 	}
 	env := []string{"GOOS=linux", "CGO_ENABLED=0"}
-	for target, pkg := range map[string]string{job.Test2JSON: "cmd/test2json", "/tests/ctst": ctst} {
+	for target, pkg := range map[string]string{job.Test2JSON: "cmd/test2json", ctstProgram: ctst} {
 		if _, err := commandEnv(ctx, "", env, "go", "build", "-ldflags=-s -w", "-o", filepath.Join(root, target), pkg); err != nil {
 			return err
 		}
 	}
 	top, err := topFolder(ctx)
 	if err != nil {
+		return err
+	}
+	if err := os.CopyFS(filepath.Join(root, sources, "docs"), os.DirFS(filepath.Join(top, "docs"))); err != nil {
 		return err
 	}
 	for _, s := range suites {
@@ -140,7 +140,6 @@ func makeRoot(ctx context.Context, root string) error {
 	for name, text := range map[string]string{
 		"etc/passwd":      "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
 		"etc/group":       "root:x:0:\ntty:x:5:\nuser:x:1000:\nnogroup:x:65534:\n",
-		"etc/shadow":      "",
 		"etc/subuid":      "user:100000:65536\n",
 		"etc/subgid":      "user:100000:65536\n",
 		"etc/hosts":       "127.0.0.1 localhost guest\n::1 localhost\n",
@@ -149,6 +148,9 @@ func makeRoot(ctx context.Context, root string) error {
 		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
 			return err
 		}
+	}
+	if err := os.WriteFile(filepath.Join(root, "etc/shadow"), nil, 0o600); err != nil {
+		return err
 	}
 	if err := installBusyBox(ctx, root); err != nil {
 		return err

@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/containust/containust/integration/guest/job"
 )
 
 // A suite is the tests of a package.
@@ -159,7 +161,7 @@ func (s suite) build(ctx context.Context, top, root string) error {
 			return err
 		}
 	}
-	return os.Symlink("/tests/ctst", filepath.Join(folder, path.Base(ctst)))
+	return os.Symlink(ctstProgram, filepath.Join(folder, path.Base(ctst)))
 }
 
 // copyTestFiles copies what tests may read: the files beside them, and testdata.
@@ -183,7 +185,13 @@ func copyTestFiles(target, source string) error {
 	return nil
 }
 
+// ctstProgram is where the command is in the guest.
+const ctstProgram = job.Tests + "/ctst"
+
+// sources is where the guest has as much of the repository as its tests read.
+const sources = job.Tests + "/repository/"
+
 // Where a suite's things are in the guest.
-func (s suite) program() string       { return "/tests/" + s.folder + "/test" }
-func (s suite) programFolder() string { return "/tests/" + s.folder + "/programs" }
-func (s suite) workFolder() string    { return "/tests/" + s.folder + "/work" }
+func (s suite) program() string       { return job.Tests + "/" + s.folder + "/test" }
+func (s suite) programFolder() string { return job.Tests + "/" + s.folder + "/programs" }
+func (s suite) workFolder() string    { return sources + s.folder }

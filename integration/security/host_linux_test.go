@@ -27,10 +27,14 @@ import (
 // longEnv makes the tests that race go on for longer; make test-long sets it.
 const longEnv = "CTST_TEST_LONG"
 
-// rounds is how often something is tried that races.
+// rounds is how often something is tried that races: a fifth of what is usual
+// where tests are short, as on a slow machine.
 func rounds(usual, long int) int {
-	if os.Getenv(longEnv) != "" {
+	switch {
+	case os.Getenv(longEnv) != "":
 		return long
+	case testing.Short():
+		return usual / 5
 	}
 	return usual
 }

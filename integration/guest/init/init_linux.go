@@ -65,7 +65,7 @@ func boot() error {
 // own gives the disk's files to root. They have the owner of who made the disk.
 func own() error {
 	var st unix.Stat_t
-	if err := unix.Stat(job.List, &st); err != nil || st.Uid == 0 {
+	if err := unix.Stat(job.Tests, &st); err != nil || st.Uid == 0 {
 		return err
 	}
 	entries, err := os.ReadDir("/")
@@ -120,25 +120,28 @@ func reap() error {
 	}
 }
 
+// jobs runs what the host asks for.
 func jobs() error {
-	text, err := os.ReadFile(job.List)
+	port, err := guest.OpenPort(job.Port)
 	if err != nil {
 		return err
 	}
-	var list []job.Job
-	if err := json.Unmarshal(text, &list); err != nil {
-		return fmt.Errorf("%s: %w", job.List, err)
-	}
-	results, err := guest.OpenPort(job.Port)
-	if err != nil {
+	// Until the host listens there is nothing to read, and reading does not wait.
+	if err := tell(port, job.Event{Action: job.Ready}); err != nil {
 		return err
 	}
-	for _, j := range list {
-		if err := run(j, results); err != nil {
+	for asked := json.NewDecoder(port); ; {
+		var j job.Job
+		if err := asked.Decode(&j); err != nil {
+			return fmt.Errorf("ask for a job: %w", err)
+		}
+		if j.Program == "" {
+			return port.Close()
+		}
+		if err := run(j, port); err != nil {
 			return fmt.Errorf("%s: %w", j.Package, err)
 		}
 	}
-	return results.Close()
 }
 
 // run runs a test program and says how it ended.
@@ -156,10 +159,13 @@ func run(j job.Job, results *os.File) error {
 		end.Output = err.Error()
 	}
 	end.Elapsed = time.Since(start).Seconds()
-	line, err := json.Marshal(end)
-	if err != nil {
-		return err
+	return tell(results, end)
+}
+
+func tell(results *os.File, e job.Event) error {
+	line, err := json.Marshal(e)
+	if err == nil {
+		_, err = results.Write(append(line, '\n'))
 	}
-	_, err = results.Write(append(line, '\n'))
 	return err
 }

@@ -4,10 +4,15 @@ package job
 
 // Where things are in the guest.
 const (
-	List      = "/tests/jobs.json" // the jobs, JSON of []Job
+	Tests     = "/tests"           // the test programs, and what they need
 	Test2JSON = "/tests/test2json" // cmd/test2json, which the go command uses too
-	Port      = "results"          // the virtio port that the tests' events are written to
+	Port      = "results"          // the virtio port that both talk over
 )
+
+// Ready is the action of a guest's first event, and of no package. The guest is
+// then sent a [Job] as JSON on a line, and after its [End] the next. One without
+// a program is the last: the guest switches itself off.
+const Ready = "ready"
 
 // End is the action of the event that follows the events of a job's tests: like
 // them JSON on a line, with Package, Elapsed in seconds and as Output how the

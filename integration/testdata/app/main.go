@@ -89,7 +89,7 @@ func run(args []string) error {
 	case "evil": // writes what must not reach a terminal, or a log file, changed
 		say("one\x1b[2J\ttwo\xff")
 	default:
-		return fmt.Errorf("%s?", what)
+		return strain(what, args)
 	}
 	return nil
 }

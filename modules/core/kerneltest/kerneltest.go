@@ -26,7 +26,8 @@ import (
 )
 
 // RequireEnv is the environment variable that lists what must not be missing:
-// "root", "kernel", or the name of a cgroup v2 controller.
+// "root", "kernel", "cgroup" for version 2 of it, or the name of one of its
+// controllers.
 const RequireEnv = "CTST_TEST_REQUIRE"
 
 // Missing skips the test because of what the machine lacks, or fails it when

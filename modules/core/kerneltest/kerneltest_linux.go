@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,6 +42,34 @@ func RequireKernel(t testing.TB, major, minor int) {
 	if haveMajor < major || haveMajor == major && haveMinor < minor {
 		Missing(t, "kernel", "needs Linux %d.%d, this is %s", major, minor, release)
 	}
+}
+
+// RequireLimits needs a cgroup v2 that limits processors, memory, processes and
+// disks. Hosts where cgroup v1 owns those controllers have none.
+func RequireLimits(t testing.TB) {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatalf("find cgroup v2: %v", err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		f := strings.Fields(line)
+		if f[2] != "cgroup2" {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(f[1], "cgroup.controllers"))
+		if err != nil {
+			t.Fatalf("read the controllers of cgroup v2: %v", err)
+		}
+		has := strings.Fields(string(b))
+		for _, controller := range []string{"cpu", "memory", "pids", "io"} {
+			if !slices.Contains(has, controller) {
+				Missing(t, "cgroup", "needs the cgroup v2 controller %s; %s has %q", controller, f[1], has)
+			}
+		}
+		return
+	}
+	Missing(t, "cgroup", "needs cgroup v2, and none is mounted")
 }
 
 // RequireController needs a cgroup v2 controller such as "memory" that can be

@@ -16,6 +16,12 @@ func RequireKernel(t testing.TB, _, _ int) {
 	Missing(t, "kernel", "needs Linux")
 }
 
+// RequireLimits needs Linux.
+func RequireLimits(t testing.TB) {
+	t.Helper()
+	Missing(t, "cgroup", "needs Linux")
+}
+
 // RequireController needs Linux.
 func RequireController(t testing.TB, _, controller string) {
 	t.Helper()

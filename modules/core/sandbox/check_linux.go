@@ -44,6 +44,15 @@ func (s *Spec) check() error {
 	if err := s.checkSysctls(); err != nil {
 		return err
 	}
+	if s.TimeOffsets != (TimeOffsets{}) {
+		var name unix.Utsname
+		if err := unix.Uname(&name); err != nil {
+			return fmt.Errorf("sandbox: read the kernel's version: %w", err)
+		}
+		if err := checkClocks(unix.ByteSliceToString(name.Release[:])); err != nil {
+			return err
+		}
+	}
 	paths := slices.Concat(s.Masked, s.ReadOnly)
 	for _, m := range s.Mounts {
 		paths = append(paths, m.Target)
@@ -67,6 +76,20 @@ func (s *ExecSpec) check() error {
 		return errors.New("sandbox: the specification has both a terminal and standard streams")
 	}
 	return s.Command.check()
+}
+
+// checkClocks refuses offsets on a kernel where running a program does not enter
+// the time namespace: the program would have the host's clocks, and could not
+// start a thread.
+func checkClocks(release string) error {
+	var major, minor int
+	if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil {
+		return fmt.Errorf("sandbox: read the kernel's version %q: %w", release, err)
+	}
+	if major < 6 || major == 6 && minor < 2 {
+		return fmt.Errorf("sandbox: give the process other clocks: it needs Linux 6.2, this is %s; leave out the offsets, or boot a newer kernel: %w", release, errors.ErrUnsupported)
+	}
+	return nil
 }
 
 // checkSysctls refuses what is not the container's own.

@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/containust/containust/modules/core/capability"
 	"github.com/containust/containust/modules/core/idmap"
+	"github.com/containust/containust/modules/core/kerneltest"
 	"github.com/containust/containust/modules/core/namespace"
 	"github.com/containust/containust/modules/core/rootfs"
 	"github.com/containust/containust/modules/core/sandbox"
@@ -124,6 +126,7 @@ func TestSysctls(t *testing.T) {
 
 // The clocks of a container that was moved go on where they were.
 func TestTimeOffsets(t *testing.T) {
+	kerneltest.RequireKernel(t, 6, 2)
 	each(t, func(t *testing.T, s sandbox.Spec) {
 		s.TimeOffsets = sandbox.TimeOffsets{Boottime: 1000 * time.Hour, Monotonic: time.Millisecond}
 		var now unix.Timespec
@@ -133,6 +136,19 @@ func TestTimeOffsets(t *testing.T) {
 		require.NotEqual(t, ownNamespaces(t)["time"], r.Namespaces["time"])
 	})
 	require.Equal(t, "monotonic -1 999000000\nboottime 2 5\n", sandbox.TimeOffsets{Monotonic: -time.Millisecond, Boottime: 2*time.Second + 5}.String())
+}
+
+// On an older kernel the program would run, with the host's clocks.
+func TestTimeOffsetsNeedKernel(t *testing.T) {
+	for release, can := range map[string]bool{"5.14.0": false, "6.1.0-56-cloud-amd64": false, "6.2.0": true, "6.18.44": true, "7.0-rc1": true} {
+		err := sandbox.CheckClocks(release)
+		require.Equal(t, can, err == nil, "%s: %v", release, err)
+		if !can {
+			require.ErrorIs(t, err, errors.ErrUnsupported)
+			require.ErrorContains(t, err, "needs Linux 6.2, this is "+release)
+		}
+	}
+	require.Error(t, sandbox.CheckClocks("unknown"))
 }
 
 // Namespaces are the caller's, those of another container, or new ones.

@@ -115,8 +115,9 @@ type Spec struct {
 	Init bool
 
 	// TimeOffsets are what the process's clocks are ahead of the host's, in a time
-	// namespace of its own (Linux 6.1). Those of an Exec stay the host's. Zero:
-	// none, in the caller's namespace.
+	// namespace of its own. Older kernels than Linux 6.2 give an error that matches
+	// [errors.ErrUnsupported]. Those of an Exec stay the host's. Zero: none, in the
+	// caller's namespace.
 	TimeOffsets TimeOffsets
 
 	// Cgroup is an open cgroup v2 folder that the process is born in; it

@@ -14,11 +14,13 @@ import (
 	"github.com/containust/containust/modules/core/container"
 )
 
-// mountOn mounts a tmpfs on the host for the test.
+// mountOn mounts an empty folder on the host for the test. It is no tmpfs, which
+// has mapped owners only since Linux 6.3.
 func mountOn(t *testing.T, dir string) {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(dir, 0o755))
-	require.NoError(t, unix.Mount("test", dir, "tmpfs", 0, "mode=0755"))
+	require.NoError(t, unix.Mount(t.TempDir(), dir, "", unix.MS_BIND, ""))
+	require.NoError(t, unix.Mount("", dir, "", unix.MS_BIND|unix.MS_REMOUNT, "")) // whatever it is where it comes from
 	t.Cleanup(func() { require.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) })
 }
 

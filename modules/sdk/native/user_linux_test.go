@@ -361,7 +361,11 @@ func TestSetUIDOnHost(t *testing.T) {
 		volume := cfg
 		volume.Name, volume.Mounts = "v", []container.Mount{{Kind: container.MountVolume, Source: "data", Target: "/mnt"}}
 		_, out = p.run(t, volume)
-		require.Len(t, setID(t, filepath.Join(p.opts.StateDir, "volumes/data")), 22, out)
+		want := 22
+		if strings.Contains(out, "fchmodat2-4000: 38\n") {
+			want -= 2 // before Linux 6.6
+		}
+		require.Len(t, setID(t, filepath.Join(p.opts.StateDir, "volumes/data")), want, out)
 		for _, name := range setID(t, filepath.Join(p.opts.StateDir, "volumes/data")) {
 			uid, gid := ownerOf(t, name)
 			require.EqualValues(t, 0x7ffe0000, uid, name)
