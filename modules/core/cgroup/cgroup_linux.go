@@ -34,7 +34,7 @@ func Find() (*Hierarchy, error) {
 	// The hierarchy may be bound to other places too, as a container's view of
 	// a part of it. The widest view is ours.
 	best := slices.MinFunc(mounts, func(a, b *mountinfo.Info) int { return len(a.Root) - len(b.Root) })
-	h := &Hierarchy{Mount: best.Mountpoint, Hybrid: hybrid}
+	h := &Hierarchy{Mount: best.Mountpoint, Hybrid: hybrid, root: best.Root}
 	if h.Controllers, err = readWords(h.Mount, "cgroup.controllers"); err != nil {
 		return nil, &Error{Op: "find", Err: err}
 	}
