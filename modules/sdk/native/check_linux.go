@@ -28,7 +28,7 @@ const (
 func Check(ctx context.Context) []Requirement {
 	if idmap.Confined() {
 		return []Requirement{
-			checkKernel(), checkIDs(), checkOwnCgroup(), checkOverlay(), checkFilters(),
+			checkKernel(), checkIDs(), checkOwnCgroup(ctx), checkOverlay(), checkFilters(),
 			checkUserNamespaces(ctx), checkNetwork(ctx), wayOut(),
 		}
 	}

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/containust/containust/modules/core/cgroup"
 	"github.com/containust/containust/modules/core/container"
@@ -117,17 +114,10 @@ func (b *Backend) reconnect(ctx context.Context) error {
 // goes without: nil. Then the container is in the caller's, and ends with its
 // first process.
 func (b *Backend) createCgroup(ctx context.Context, name string) (*cgroup.Cgroup, error) {
-	g, err := cgroup.Create(ctx, cgroup.Spec{Path: b.cgroupPath(name)}, cgroup.Options{})
-	if err != nil && mayLackCgroup(err) {
+	if b.cgroups.missing != nil {
 		return nil, nil
 	}
-	return g, err
-}
-
-// mayLackCgroup tells whether an error says that an ordinary user has no cgroup
-// to work with.
-func mayLackCgroup(err error) bool {
-	return idmap.Confined() && (errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) || errors.Is(err, cgroup.ErrNoHierarchy))
+	return cgroup.Create(ctx, cgroup.Spec{Path: b.cgroups.path(name)}, b.cgroups.options)
 }
 
 // checkIDs looks at the ids of an ordinary user.
@@ -142,21 +132,6 @@ func checkIDs() Requirement {
 		r.Mend = rootless.Alone()
 	default:
 		r.Found = fmt.Sprintf("%d users, %d groups", ids.UIDs.Last(), ids.GIDs.Last())
-	}
-	return r
-}
-
-// checkOwnCgroup looks whether an ordinary user can have cgroups.
-func checkOwnCgroup() Requirement {
-	r := checkCgroup()
-	r.Required = false
-	if r.Err == nil {
-		r.Err = unix.Access(r.Found, unix.W_OK)
-	}
-	if r.Err != nil {
-		r.Name = "cgroup of its own"
-		r.Err = fmt.Errorf("no container has one: they share the caller's, and end with their first process (%w)", r.Err)
-		r.Mend = "nothing has to be done; as root each has one"
 	}
 	return r
 }
