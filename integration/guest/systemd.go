@@ -131,7 +131,10 @@ func installSystemd(ctx context.Context, root, unpacked, init string) error {
 		"etc/environment": "",
 		// What the packages would make when they are installed.
 		"etc/pam.d/systemd-user":      "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_permit.so\nsession required pam_systemd.so\n",
+		"etc/pam.d/other":             "auth required pam_deny.so\naccount required pam_deny.so\nsession required pam_deny.so\n",
 		"var/lib/systemd/linger/user": "",
+		// Shown with -v, and when the machine ends too early.
+		"etc/systemd/journald.conf": "[Journal]\nStorage=volatile\nForwardToConsole=yes\nMaxLevelConsole=warning\n",
 		"etc/systemd/system/jobs.service": `[Unit]
 Wants=user@1000.service dbus.service
 After=user@1000.service dbus.service systemd-logind.service
