@@ -89,6 +89,11 @@ test-vm: ## the kernel suites in a guest with Debian's kernel and cgroup v2 (QEM
 	hack/setup test-vm
 	$(GO) run ./integration/guest
 
+.PHONY: test-systemd
+test-systemd: ## scopes of systemd, as root and as a user, in a guest that it runs (QEMU)
+	hack/setup test-vm
+	$(GO) run ./integration/guest -systemd
+
 .PHONY: bench
 bench: ## launch latency beside crun, runc, podman and bwrap, in one run
 	hack/setup bench

@@ -36,6 +36,7 @@ type options struct {
 	patterns []string
 	run      string
 	verbose  bool
+	systemd  bool
 	accel    string
 	kernel   string
 	memory   int64 // MiB
@@ -48,6 +49,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.run, "run", "", "run only tests that match this `regexp`")
 	flag.BoolVar(&o.verbose, "v", false, "print the output of all tests, and the machine's console")
+	flag.BoolVar(&o.systemd, "systemd", false, "let systemd run the machine, and run the tests that need it")
 	flag.StringVar(&o.accel, "accel", string(qemu.TCG), "kvm or tcg")
 	flag.StringVar(&o.kernel, "kernel", "", "use the kernel in this `folder`, an unpacked package of Debian's")
 	flag.Int64Var(&o.memory, "memory", 2048, "a machine's memory in `MiB`")
@@ -82,6 +84,9 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
+	if o.systemd && len(o.patterns) == 0 {
+		o.patterns = systemdSuites
+	}
 	suites, err := findSuites(ctx, top, o.patterns)
 	if err != nil {
 		return err
@@ -91,7 +96,13 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	g, err := prepare(ctx, work, k, suites, o)
+	systemd := ""
+	if o.systemd {
+		if systemd, err = findSystemd(ctx, cache); err != nil {
+			return err
+		}
+	}
+	g, err := prepare(ctx, work, k, systemd, suites, o)
 	if err != nil {
 		return err
 	}

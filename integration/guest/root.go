@@ -39,7 +39,8 @@ type machine struct {
 }
 
 // prepare makes the first root file system and the disks.
-func prepare(ctx context.Context, work string, k kernel, suites []suite, o options) (machine, error) {
+// systemd is the folder of its unpacked packages; empty for a machine without.
+func prepare(ctx context.Context, work string, k kernel, systemd string, suites []suite, o options) (machine, error) {
 	m := machine{kernel: k, initrd: filepath.Join(work, "initrd"), jobs: jobs(suites, o)}
 	if err := makeInitrd(ctx, m.initrd, work, k); err != nil {
 		return machine{}, fmt.Errorf("make the first root file system: %w", err)
@@ -47,6 +48,12 @@ func prepare(ctx context.Context, work string, k kernel, suites []suite, o optio
 	root := filepath.Join(work, "root")
 	if err := makeRoot(ctx, root); err != nil {
 		return machine{}, fmt.Errorf("make the guest's root file system: %w", err)
+	}
+	if systemd != "" {
+		m.jobs = systemdJobs(suites, o)
+		if err := installSystemd(ctx, root, systemd, filepath.Join(work, "init")); err != nil {
+			return machine{}, err
+		}
 	}
 	if err := buildAll(ctx, root, suites); err != nil {
 		return machine{}, err

@@ -12,6 +12,8 @@ import (
 var skips = []struct{ folder, test, reason string }{
 	{"modules/core/kerneltest", "TestLeak", "a part of TestLeaksAreFound, which runs it with an environment of its own"},
 	{"integration/security", "TestServers", "there are no packages of Debian's in the guest, and no mirror to ask"},
+	{"modules/core/cgroup/scope", "TestSystemd", "make test-systemd runs it, in a guest that systemd runs"},
+	{"modules/core/cgroup/scope", "TestSystemdAgain", "the same"},
 	{"modules/vm/qemu", "TestClose", "there is no QEMU in the guest"},
 	{"modules/vm/qemu", "TestEndsWithContext", "the same"},
 	{"modules/vm/qemu", "TestEndsWithProcess", "the same"},

@@ -121,7 +121,7 @@ func (e *Engine) desire(ctx context.Context, d *Deployment, opts PlanOptions) er
 		d.Warnings, d.Refused = append(d.Warnings, p), true
 	}
 	wanted := newWanted(d.Stack)
-	machine := native.Examine()
+	machine := native.Examine(ctx)
 	seen := map[origin]looked{}
 	for _, c := range d.Stack.Components {
 		from := origin{c.Image, c.ImageDir}

@@ -40,8 +40,10 @@ func Guard(ctx context.Context, stateDir string, supervisor []string) error {
 	if err != nil {
 		return err
 	}
+	log := processLogger("guardian")
 	return supervise.Guard(ctx, supervise.GuardOptions{
-		StateDir: stateDir, Supervisor: supervisor, Ready: ready, Logger: processLogger("guardian"),
+		StateDir: stateDir, Supervisor: supervisor, Ready: ready, Logger: log,
+		Settle: func(ctx context.Context) func() error { return native.Delegate(ctx, projectID(stateDir), log) },
 	})
 }
 

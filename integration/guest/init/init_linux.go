@@ -24,6 +24,9 @@ import (
 // runJobs is the argument of the process that runs the jobs.
 const runJobs = "jobs"
 
+// systemd runs the machine where it is there, and the jobs as a service.
+const systemd = "/lib/systemd/systemd"
+
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == runJobs {
 		if err := jobs(); err != nil {
@@ -55,6 +58,9 @@ func boot() error {
 	}
 	if err := own(); err != nil {
 		return err
+	}
+	if _, err := os.Stat(systemd); err == nil {
+		return fmt.Errorf("run systemd: %w", unix.Exec(systemd, []string{systemd}, []string{"PATH=/usr/bin"}))
 	}
 	if err := guest.MountKernel(); err != nil {
 		return err

@@ -6,6 +6,7 @@ package job
 const (
 	Tests     = "/tests"           // the test programs, and what they need
 	Test2JSON = "/tests/test2json" // cmd/test2json, which the go command uses too
+	Init      = "/tests/init"      // the first process's program, where that is systemd
 	Port      = "results"          // the virtio port that both talk over
 )
 

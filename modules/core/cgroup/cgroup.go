@@ -71,6 +71,8 @@ type Hierarchy struct {
 	Mount       string   // where it is mounted
 	Hybrid      bool     // version 1 hierarchies are mounted too and own some controllers
 	Controllers []string // what cgroup.controllers at the mount lists
+
+	root string // the cgroup that is mounted there; "/" unless it is a part of the hierarchy
 }
 
 // Cgroup is a control group. Close frees the file that it holds; Remove
@@ -147,7 +149,7 @@ type Stall struct {
 
 // Error tells which operation on which cgroup failed.
 type Error struct {
-	Op   string // "find", "create", "open", "enable memory", "set limits", "kill", "freeze", "thaw", "read cpu.stat", "wait", "remove"
+	Op   string // "find", "look at", "settle in", "leave", "create", "open", "enable memory", "set limits", "kill", "freeze", "thaw", "read cpu.stat", "wait", "remove"
 	Path string // the folder; empty for "find"
 	Err  error
 }

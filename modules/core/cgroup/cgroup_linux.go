@@ -34,7 +34,7 @@ func Find() (*Hierarchy, error) {
 	// The hierarchy may be bound to other places too, as a container's view of
 	// a part of it. The widest view is ours.
 	best := slices.MinFunc(mounts, func(a, b *mountinfo.Info) int { return len(a.Root) - len(b.Root) })
-	h := &Hierarchy{Mount: best.Mountpoint, Hybrid: hybrid}
+	h := &Hierarchy{Mount: best.Mountpoint, Hybrid: hybrid, root: best.Root}
 	if h.Controllers, err = readWords(h.Mount, "cgroup.controllers"); err != nil {
 		return nil, &Error{Op: "find", Err: err}
 	}
@@ -279,10 +279,13 @@ func (g *Cgroup) Procs() ([]int, error) {
 }
 
 // Controllers returns those whose limits the cgroup can have.
-func (g *Cgroup) Controllers() ([]string, error) {
-	names, err := readWords(g.path, "cgroup.controllers")
+func (g *Cgroup) Controllers() ([]string, error) { return Controllers(g.path) }
+
+// Controllers returns those whose limits a cgroup can have, by its folder.
+func Controllers(dir string) ([]string, error) {
+	names, err := readWords(dir, "cgroup.controllers")
 	if err != nil {
-		return nil, &Error{Op: "read cgroup.controllers", Path: g.path, Err: err}
+		return nil, &Error{Op: "read cgroup.controllers", Path: dir, Err: err}
 	}
 	return names, nil
 }

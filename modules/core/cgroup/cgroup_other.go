@@ -48,6 +48,9 @@ func (g *Cgroup) OOMKills() (int64, error) { return 0, unsupported("read memory.
 // Controllers returns those that are enabled. It needs Linux.
 func (g *Cgroup) Controllers() ([]string, error) { return nil, unsupported("read cgroup.controllers") }
 
+// Controllers returns those of a folder. It needs Linux.
+func Controllers(dir string) ([]string, error) { return nil, unsupported("read cgroup.controllers") }
+
 // SetLimits sets limits. It needs Linux.
 func (g *Cgroup) SetLimits(limits Limits) error { return unsupported("set limits") }
 
@@ -55,5 +58,20 @@ func (g *Cgroup) SetLimits(limits Limits) error { return unsupported("set limits
 func DeviceOf(path string) (major, minor uint32, err error) {
 	return 0, 0, unsupported("find the device of")
 }
+
+// Of finds a process's cgroup. It needs Linux.
+func Of(pid int) (string, error) { return "", unsupported("find") }
+
+// Delegated looks whether the caller may make cgroups. It needs Linux.
+func Delegated(dir string) error { return unsupported("look at") }
+
+// Settle moves a process. It needs Linux.
+func Settle(dir string, pid int) error { return unsupported("settle in") }
+
+// Settled tells where Settle moved the calling process. It needs Linux.
+func Settled() (dir string, ok bool) { return "", false }
+
+// Leave undoes Settle. It needs Linux.
+func Leave(dir, to string, pid int) error { return unsupported("leave") }
 
 func unsupported(op string) error { return &Error{Op: op, Err: errors.ErrUnsupported} }

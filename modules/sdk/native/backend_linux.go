@@ -42,6 +42,7 @@ type Backend struct {
 	boot    string
 	net     projectNetwork
 	ids     hostIDs
+	cgroups placement
 	proxies proxies // of exposed ports, in a user namespace
 	filters filters
 
@@ -81,6 +82,7 @@ type record struct {
 	FirstID   uint32           `json:"first_id"` // of its idmap.Size host ids
 	PID       int              `json:"pid,omitempty"`
 	StartTime uint64           `json:"start_time,omitempty"`
+	Cgroup    *cgroupRecord    `json:"cgroup,omitempty"` // nil: it has none
 	User      userRecord       `json:"user,omitzero"`
 	// Unenforced are the limits that do not hold for the current or last run.
 	Unenforced []string `json:"unenforced,omitempty"`
@@ -105,6 +107,10 @@ func Open(ctx context.Context, opts Options) (*Backend, error) {
 	}
 	if b.ids, err = newHostIDs(idmap.Project{Name: opts.Project, Holder: opts.RunDir}); err != nil {
 		return nil, err
+	}
+	b.cgroups = placeCgroups(opts.Project)
+	if b.cgroups.missing != nil {
+		b.log.Warn("containers have no cgroups", "reason", b.cgroups.missing)
 	}
 	b.life, b.letGo = context.WithCancel(context.Background())
 	for _, dir := range []string{b.containersDir(), opts.StateDir + "/logs", opts.StateDir + "/volumes"} {
@@ -196,8 +202,8 @@ func (b *Backend) adoptIDs(ctx context.Context, rec record) error {
 }
 
 func (b *Backend) adoptProcess(name string, c *instance) error {
-	group, err := b.openCgroup(name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !mayLackCgroup(err) {
+	group, err := openCgroup(c.record.Cgroup)
+	if err != nil {
 		return err
 	}
 	process, err := sandbox.Open(c.record.PID, c.record.StartTime)

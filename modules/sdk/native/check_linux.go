@@ -28,11 +28,11 @@ const (
 func Check(ctx context.Context) []Requirement {
 	if idmap.Confined() {
 		return []Requirement{
-			checkKernel(), checkIDs(), checkOwnCgroup(), checkLimits(), checkOverlay(), checkFilters(),
+			checkKernel(), checkIDs(), checkOwnCgroup(ctx), checkLimits(ctx), checkOverlay(), checkFilters(),
 			checkUserNamespaces(ctx), checkNetwork(ctx), wayOut(),
 		}
 	}
-	found := []Requirement{checkKernel(), checkPrivileges(), checkCgroup(), checkLimits(), checkOverlay(), checkFilters()}
+	found := []Requirement{checkKernel(), checkPrivileges(), checkCgroup(), checkLimits(ctx), checkOverlay(), checkFilters()}
 	if found[1].Err == nil {
 		// Without privileges they could only fail for want of them.
 		found = append(found, checkUserNamespaces(ctx), checkNetwork(ctx))
@@ -93,9 +93,9 @@ func checkCgroup() Requirement {
 }
 
 // checkLimits looks which limits components can have.
-func checkLimits() Requirement {
+func checkLimits(ctx context.Context) Requirement {
 	r := Requirement{Name: "limits", Found: "memory, cpu, pids, io"}
-	lacks := Examine().lackedControllers()
+	lacks := Examine(ctx).lackedControllers()
 	if len(lacks) == 0 {
 		return r
 	}

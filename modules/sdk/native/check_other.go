@@ -21,7 +21,7 @@ func Check(context.Context) []Requirement {
 type Machine struct{}
 
 // Examine looks at the machine.
-func Examine() *Machine { return &Machine{} }
+func Examine(context.Context) *Machine { return &Machine{} }
 
 // Lacks returns nothing: here no setting of a native container can be carried
 // out, as Check says.

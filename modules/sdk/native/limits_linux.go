@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/containust/containust/modules/core/cgroup"
 	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/core/idmap"
@@ -55,18 +53,19 @@ type Machine struct {
 	none        error    // why there is no cgroup at all
 }
 
-// Examine looks at the machine. It changes nothing.
-func Examine() *Machine {
-	h, err := cgroup.Find()
-	if err == nil && idmap.Confined() {
-		if denied := unix.Access(h.Mount, unix.W_OK); denied != nil {
-			err = errors.New("an ordinary user has no cgroup here")
-		}
-	}
-	if err != nil {
-		return &Machine{none: err}
-	}
-	return &Machine{controllers: h.Controllers}
+// Examine looks at what a project that is started now would have. It changes
+// nothing.
+func Examine(ctx context.Context) *Machine {
+	var m Machine
+	m.controllers, m.none = controllersFor(ctx)
+	return &m
+}
+
+// examine looks at what the project has.
+func (b *Backend) examine() *Machine {
+	var m Machine
+	m.controllers, m.none = b.cgroups.controllers()
+	return &m
 }
 
 // Lacks returns the settings of a container that this machine cannot carry out.
@@ -168,7 +167,7 @@ func ownedByV1(controller string) (bool, error) {
 // supported finds what this machine cannot carry out and the configuration does
 // not let it leave out.
 func (b *Backend) supported(cfg container.Config) error {
-	lacks := slices.DeleteFunc(Examine().Lacks(cfg, b.opts.StateDir), func(l Lack) bool { return l.Limit && cfg.Resources.Lenient })
+	lacks := slices.DeleteFunc(b.examine().Lacks(cfg, b.opts.StateDir), func(l Lack) bool { return l.Limit && cfg.Resources.Lenient })
 	if len(lacks) == 0 {
 		return nil
 	}
@@ -222,29 +221,33 @@ func nearest(dir string) string {
 }
 
 // createCgroup makes a container's cgroup, and returns the limits that do not
-// hold. An ordinary user who may not make one goes without: nil. Then the
-// container is in the caller's, and ends with its first process.
+// hold. Where there is no place for one it is nil: the container is in the
+// caller's, and ends with its first process.
 func (b *Backend) createCgroup(ctx context.Context, cfg container.Config) (*cgroup.Cgroup, []string, error) {
 	limits, err := b.limits(cfg.Resources)
 	if err != nil {
 		return nil, nil, err
 	}
-	spec := cgroup.Spec{Path: b.cgroupPath(cfg.Name), Controllers: controllers, Limits: limits, Lenient: true}
-	g, err := cgroup.Create(ctx, spec, cgroup.Options{})
+	if b.cgroups.missing != nil {
+		unenforced, err := b.unenforced(cfg, nil)
+		return nil, unenforced, err
+	}
+	spec := cgroup.Spec{Path: b.cgroups.path(cfg.Name), Controllers: controllers, Limits: limits, Lenient: true}
+	g, err := cgroup.Create(ctx, spec, b.cgroups.options)
 	if errors.Is(err, cgroup.ErrBusy) {
 		// Where the program itself is in the hierarchy's root, as inside another
 		// engine's container, no controller can be enabled.
 		spec.Controllers, spec.Limits = nil, cgroup.Limits{}
-		g, err = cgroup.Create(ctx, spec, cgroup.Options{})
+		g, err = cgroup.Create(ctx, spec, b.cgroups.options)
 	}
-	if err != nil && !mayLackCgroup(err) {
+	if err != nil {
 		return nil, nil, err
 	}
 	unenforced, err := b.unenforced(cfg, g)
-	if err != nil && g != nil {
+	if err != nil {
 		return nil, nil, errors.Join(err, g.Remove(ctx), g.Close())
 	}
-	return g, unenforced, err
+	return g, unenforced, nil
 }
 
 // unenforced are the limits of a configuration that do not hold in a cgroup. It

@@ -74,7 +74,7 @@ func TestUnenforcedLimits(t *testing.T) {
 		IO: &container.IO{Device: "/dev/null", Weight: 10}, // which no machine can limit
 	}
 	var missing []string
-	for _, l := range native.Examine().Lacks(cfg, t.TempDir()) {
+	for _, l := range native.Examine(t.Context()).Lacks(cfg, t.TempDir()) {
 		require.True(t, l.Limit, l.Setting)
 		require.Error(t, l.Err)
 		require.NotEmpty(t, l.Mend)

@@ -4,12 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/containust/containust/modules/core/cgroup"
 	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/namespace"
@@ -104,12 +100,6 @@ func (b *Backend) reconnect(ctx context.Context) error {
 	return b.net.enforce(ctx, b.configs)
 }
 
-// mayLackCgroup tells whether an error says that an ordinary user has no cgroup
-// to work with.
-func mayLackCgroup(err error) bool {
-	return idmap.Confined() && (errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) || errors.Is(err, cgroup.ErrNoHierarchy))
-}
-
 // checkIDs looks at the ids of an ordinary user.
 func checkIDs() Requirement {
 	r := Requirement{Name: "subordinate ids"}
@@ -122,21 +112,6 @@ func checkIDs() Requirement {
 		r.Mend = rootless.Alone()
 	default:
 		r.Found = fmt.Sprintf("%d users, %d groups", ids.UIDs.Last(), ids.GIDs.Last())
-	}
-	return r
-}
-
-// checkOwnCgroup looks whether an ordinary user can have cgroups.
-func checkOwnCgroup() Requirement {
-	r := checkCgroup()
-	r.Required = false
-	if r.Err == nil {
-		r.Err = unix.Access(r.Found, unix.W_OK)
-	}
-	if r.Err != nil {
-		r.Name = "cgroup of its own"
-		r.Err = fmt.Errorf("no container has one: they share the caller's, and end with their first process (%w)", r.Err)
-		r.Mend = "nothing has to be done; as root each has one"
 	}
 	return r
 }

@@ -98,7 +98,7 @@ func (b *Backend) Start(ctx context.Context, id container.ID) (pid int, err erro
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c.record.PID, c.record.StartTime = r.process.PID(), startTime
-	c.record.User, c.record.Unenforced = l.user, unenforced
+	c.record.Cgroup, c.record.User, c.record.Unenforced = b.cgroups.record(name), l.user, unenforced
 	c.record.Started, c.record.Finished, c.record.Exit = time.Now(), time.Time{}, nil
 	if err := b.save(c); err != nil {
 		// A process that no later backend can find must not run.

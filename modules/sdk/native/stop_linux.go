@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/containust/containust/modules/core/cgroup"
 	"github.com/containust/containust/modules/core/container"
 )
 
@@ -83,40 +81,6 @@ func (b *Backend) cleanUp(ctx context.Context, name string, r *run) error {
 		err = b.kill(r)
 	}
 	return errors.Join(err, b.net.detach(ctx, name))
-}
-
-func (b *Backend) cgroupPath(name string) string { return cgroup.Path(b.opts.Project, name) }
-
-func (b *Backend) openCgroup(name string) (*cgroup.Cgroup, error) {
-	g, err := cgroup.Open(cgroup.Spec{Path: b.cgroupPath(name)}, cgroup.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return g, nil
-}
-
-// removeProjectCgroup removes the folders that the containers' cgroups were in.
-// The outer one is shared with other projects, which may be using it.
-func (b *Backend) removeProjectCgroup(ctx context.Context) error {
-	own := path.Dir(b.cgroupPath("x"))
-	for _, dir := range []string{own, path.Dir(own)} {
-		g, err := cgroup.Open(cgroup.Spec{Path: dir}, cgroup.Options{})
-		if errors.Is(err, fs.ErrNotExist) || err != nil && mayLackCgroup(err) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if dir == own {
-			err = g.Remove(ctx)
-		} else if err = unix.Rmdir(g.Path()); errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.ENOENT) || err != nil && mayLackCgroup(err) {
-			err = nil
-		}
-		if err := errors.Join(err, g.Close()); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Stop ends a container's processes.

@@ -25,6 +25,11 @@ type GuardOptions struct {
 	StateDir   string
 	Supervisor []string // the command that runs Serve, complete
 
+	// Settle is called once the guardian is the only one, before it starts
+	// anything: it moves the process to where the project's are to live. What it
+	// returns is called when nothing of the project runs any more. May be nil.
+	Settle func(ctx context.Context) (leave func() error)
+
 	// Ready is passed to the first supervisor as its file 3, which that closes
 	// once it answers; the guardian closes its own. May be nil.
 	Ready  *os.File
@@ -57,6 +62,10 @@ func Guard(ctx context.Context, opts GuardOptions) (err error) {
 	if err := writePID(opts.StateDir, "guardian"); err != nil {
 		return err
 	}
+	leave := func() error { return nil }
+	if opts.Settle != nil {
+		leave = opts.Settle(ctx)
+	}
 	// Closing a terminal is no reason to leave containers without a guardian.
 	// Catching, unlike ignoring, is not inherited by what we start.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT)
@@ -74,7 +83,7 @@ func Guard(ctx context.Context, opts GuardOptions) (err error) {
 			return err
 		}
 		if status.Exited() && status.ExitStatus() == 0 {
-			return errors.Join(removePID(opts.StateDir, "guardian"), removeExits(opts.StateDir))
+			return errors.Join(leave(), removePID(opts.StateDir, "guardian"), removeExits(opts.StateDir))
 		}
 		if first && status.Exited() && time.Since(began) < startTime {
 			return fmt.Errorf("the supervisor could not start: it exited with code %d", status.ExitStatus())
