@@ -131,13 +131,15 @@ func (e *Engine) Apply(ctx context.Context, d *Deployment, opts ApplyOptions) er
 // state says that something runs, but no supervisor does, one is started, which
 // finds out what is true.
 func (e *Engine) current(ctx context.Context) (*state.State, error) {
-	if !e.client.Running() {
-		st, err := e.store.Load()
-		if err != nil || !st.Active() {
-			return st, err
-		}
-		e.opts.Logger.Debug("containers run without a supervisor; starting one")
+	// Without starting one: it would wait a while for something to do.
+	st, err := supervise.NewClient(e.project.StateDir, nil).State(ctx)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return st, err
 	}
+	if st, err = e.store.Load(); err != nil || !st.Active() {
+		return st, err
+	}
+	e.opts.Logger.Debug("containers run without a supervisor; starting one")
 	return e.client.State(ctx)
 }
 
