@@ -59,6 +59,9 @@ func (b *Backend) Exec(ctx context.Context, id container.ID, opts container.Exec
 		spec.Cgroup = r.cgroup.File()
 	}
 	p, err := sandbox.Exec(ctx, r.process, spec, sandbox.Options{Logger: b.log})
+	if errors.Is(err, unix.EAGAIN) && r.cgroup != nil {
+		return result, fmt.Errorf("%s may have reached its limit of processes, pids: %w", id, err)
+	}
 	if err != nil {
 		return result, commandError(err)
 	}
