@@ -54,8 +54,8 @@ func main() {
 	flag.StringVar(&o.kernel, "kernel", "", "use the kernel in this `folder`, an unpacked package of Debian's")
 	flag.Int64Var(&o.memory, "memory", 2048, "a machine's memory in `MiB`")
 	flag.IntVar(&o.guests, "guests", 2, "run as many `machines` side by side")
-	flag.DurationVar(&o.timeout, "timeout", 10*time.Minute, "end the machines after this time")
-	flag.DurationVar(&o.each, "each", 4*time.Minute, "end a package's tests after this time")
+	flag.DurationVar(&o.timeout, "timeout", 20*time.Minute, "end the machines after this time")
+	flag.DurationVar(&o.each, "each", 8*time.Minute, "end a package's tests after this time")
 	flag.Parse()
 	o.patterns = flag.Args()
 

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -152,10 +153,18 @@ func jobs() error {
 
 // run runs a test program and says how it ended.
 func run(j job.Job, results *os.File) error {
-	args := append([]string{"-t", "-p", j.Package, j.Program, "-test.v=test2json"}, j.Args...)
-	cmd := exec.Command(job.Test2JSON, args...)
+	said, output, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	converter := exec.Command(job.Test2JSON, "-t", "-p", j.Package)
+	converter.Stdin, converter.Stdout, converter.Stderr = said, results, os.Stderr
+	if err := errors.Join(converter.Start(), said.Close()); err != nil {
+		return errors.Join(err, output.Close())
+	}
+	cmd := exec.Command(j.Program, append([]string{"-test.v=test2json"}, j.Args...)...)
 	cmd.Dir, cmd.Env = j.Folder, j.Env
-	cmd.Stdout, cmd.Stderr = results, os.Stderr
+	cmd.Stdout, cmd.Stderr = output, output
 	if j.UID != 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: j.UID, Gid: j.UID}}
 	}
@@ -165,7 +174,35 @@ func run(j job.Job, results *os.File) error {
 		end.Output = err.Error()
 	}
 	end.Elapsed = time.Since(start).Seconds()
+	// The converter goes on as long as somebody has the other end.
+	err = errors.Join(output.Close(), killOthers(converter.Process.Pid))
+	if err := errors.Join(err, converter.Wait()); err != nil {
+		return err
+	}
 	return tell(results, end)
+}
+
+// killOthers ends what a test program that crashed has left: all processes but
+// the first, this one and the one to keep.
+func killOthers(keep int) error {
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil {
+			return err
+		}
+		if pid == 1 || pid == os.Getpid() || pid == keep {
+			continue
+		}
+		// Of the kernel's own none minds.
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+			return err
+		}
+	}
+	return nil
 }
 
 func tell(results *os.File, e job.Event) error {

@@ -44,15 +44,6 @@ func (s *Spec) check() error {
 	if err := s.checkSysctls(); err != nil {
 		return err
 	}
-	if s.TimeOffsets != (TimeOffsets{}) {
-		var name unix.Utsname
-		if err := unix.Uname(&name); err != nil {
-			return fmt.Errorf("sandbox: read the kernel's version: %w", err)
-		}
-		if err := checkClocks(unix.ByteSliceToString(name.Release[:])); err != nil {
-			return err
-		}
-	}
 	paths := slices.Concat(s.Masked, s.ReadOnly)
 	for _, m := range s.Mounts {
 		paths = append(paths, m.Target)
@@ -76,6 +67,18 @@ func (s *ExecSpec) check() error {
 		return errors.New("sandbox: the specification has both a terminal and standard streams")
 	}
 	return s.Command.check()
+}
+
+// checkKernel refuses what the running kernel cannot give.
+func (s *Spec) checkKernel() error {
+	if s.TimeOffsets == (TimeOffsets{}) {
+		return nil
+	}
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return fmt.Errorf("sandbox: read the kernel's version: %w", err)
+	}
+	return checkClocks(unix.ByteSliceToString(name.Release[:]))
 }
 
 // checkClocks refuses offsets on a kernel where running a program does not enter

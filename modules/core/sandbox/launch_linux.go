@@ -25,6 +25,9 @@ import (
 // *[ExecError]. Nothing is left of a launch that failed, but Spec's detached
 // mounts may have been used up.
 func Launch(ctx context.Context, spec Spec, opts Options) (*Process, error) {
+	if err := spec.checkKernel(); err != nil {
+		return nil, err
+	}
 	t := newTable()
 	defer t.close()
 	if err := t.launch(&spec); err != nil {

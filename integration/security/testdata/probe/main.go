@@ -336,7 +336,7 @@ func hunt() error {
 			looks++
 			for _, name := range []string{dir + "/exe", dir + "/task/" + filepath.Base(dir) + "/exe"} {
 				if info, err := os.Stat(name); err == nil && !os.SameFile(info, mine) {
-					fmt.Println("found the program", info.Size())
+					fmt.Println("found the program", info.Size(), whose(dir))
 				}
 				if f, err := os.OpenFile(name, os.O_WRONLY, 0); err == nil {
 					fmt.Println("opened for writing", name)
@@ -348,11 +348,19 @@ func hunt() error {
 				continue
 			}
 			if info, err := os.Stat(dir + "/exe"); err == nil && !os.SameFile(info, mine) {
-				fmt.Println("opened the memory of another program", info.Size())
+				fmt.Println("opened the memory of another program", info.Size(), whose(dir))
 			}
 			_ = f.Close()
 		}
 	}
+}
+
+// whose tells about a process what shows how it got here, where it may be read.
+func whose(dir string) string {
+	status, err := os.ReadFile(dir + "/status")
+	call, callErr := os.ReadFile(dir + "/syscall")
+	name, nameErr := os.Readlink(dir + "/exe")
+	return fmt.Sprintf("%s %q: %q (%v) in the call %q", dir, name, status, errors.Join(err, callErr, nameErr), call)
 }
 
 // entry does what entry points of images do that start as root: folders are
