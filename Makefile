@@ -69,6 +69,7 @@ test: ## everything that must hold, with its own set-up
 	$(GO) build work
 	$(GO) vet work
 	$(MAKE) --no-print-directory test-race
+	@$(if $(REQUIRE),$(MAKE) --no-print-directory test-limits,echo "Not run, since you are not root: make test-limits")
 	$(MAKE) --no-print-directory rehearse
 
 .PHONY: test-race
@@ -84,8 +85,13 @@ test-long: ## the attacks that race, many more times, and 10,000 launches
 	CTST_TEST_LONG=1 CTST_TEST_REQUIRE=$(REQUIRE) $(GO) test -count=1 -timeout 60m ./integration/security
 	CTST_TEST_LONG=1 CTST_TEST_REQUIRE=$(REQUIRE) $(GO) test -count=1 -timeout 60m -run 'Endurance|Unreadable|ManyAtOnce' ./modules/core/sandbox ./modules/sdk/native
 
+.PHONY: test-limits
+test-limits: ## limits, which need cgroup v2, in a guest with Debian's kernel (QEMU)
+	hack/setup test-vm
+	$(GO) run ./integration/guest -run 'TestScripts/limits|Limit' ./modules/core/cgroup ./modules/sdk/native ./integration
+
 .PHONY: test-vm
-test-vm: ## the kernel suites in a guest with Debian's kernel and cgroup v2 (QEMU)
+test-vm: ## all kernel suites in a guest with Debian's kernel and cgroup v2 (QEMU)
 	hack/setup test-vm
 	$(GO) run ./integration/guest
 
