@@ -30,8 +30,11 @@ type project struct {
 func projectsBelow(dir string) ([]project, error) {
 	var found []project
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrPermission) {
+		switch {
+		case errors.Is(err, fs.ErrPermission):
 			return fs.SkipDir // a layer's, with files of other ids
+		case errors.Is(err, fs.ErrNotExist) && path != dir:
+			return nil // of a project that just ends
 		}
 		if err != nil || entry.Name() != "state.json" {
 			return err
