@@ -228,7 +228,7 @@ func TestUserExecUnreadable(t *testing.T) {
 	n, err := r.Read(buffer)
 	require.NoError(t, err)
 	require.Equal(t, "ready\n", string(buffer[:n]))
-	for range 300 {
+	for range rounds(300) {
 		_, exit := execute(t, p, sandbox.Command{Args: []string{"exit", "0"}})
 		require.Zero(t, exit)
 	}
