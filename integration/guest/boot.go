@@ -47,7 +47,7 @@ func boot(ctx context.Context, m machine, o options) error {
 func runOne(ctx context.Context, m machine, number int, o options, results *results) (err error) {
 	console := &lastLines{}
 	spec := qemu.Spec{
-		Accel: qemu.Accel(o.accel), CPUs: 2, Memory: o.memory << 20,
+		Accel: qemu.Accel(o.accel), CPUs: o.cpus, Memory: o.memory << 20,
 		Kernel: m.kernel.image, Initrd: m.initrd,
 		Append: []string{
 			"quiet",

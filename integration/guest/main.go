@@ -41,6 +41,7 @@ type options struct {
 	kernel   string
 	memory   int64 // MiB
 	guests   int
+	cpus     int
 	timeout  time.Duration
 	each     time.Duration
 }
@@ -54,6 +55,7 @@ func main() {
 	flag.StringVar(&o.kernel, "kernel", "", "use the kernel in this `folder`, an unpacked package of Debian's")
 	flag.Int64Var(&o.memory, "memory", 2048, "a machine's memory in `MiB`")
 	flag.IntVar(&o.guests, "guests", 2, "run as many `machines` side by side")
+	flag.IntVar(&o.cpus, "cpus", 2, "a machine's `processors`")
 	flag.DurationVar(&o.timeout, "timeout", 20*time.Minute, "end the machines after this time")
 	flag.DurationVar(&o.each, "each", 8*time.Minute, "end a package's tests after this time")
 	flag.Parse()

@@ -189,7 +189,7 @@ func TestBusyMachine(t *testing.T) {
 	})
 	defer renaming.Wait()
 	defer close(stop)
-	for range 100 {
+	for range rounds(100) {
 		s := spec(t, dir, "exit", "0")
 		for range 20 {
 			s.Mounts = append(s.Mounts, rootfs.Mount{Target: "/etc/link", Type: "tmpfs"})
