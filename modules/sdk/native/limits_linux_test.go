@@ -41,6 +41,7 @@ func TestLimits(t *testing.T) {
 	cfg.Resources = container.Resources{Memory: 128 << 20, PIDs: 64}
 	require.NoError(t, p.Update(t.Context(), cfg))
 	require.Equal(t, "134217728\n1\nmax 100000\n100\n64\n", held("c"))
+	require.NoError(t, p.Close())
 	p.open(t) // as after the end of a supervisor
 	cfg.Resources = container.Resources{}
 	require.NoError(t, p.Update(t.Context(), cfg))
@@ -99,6 +100,7 @@ func TestUnenforcedLimits(t *testing.T) {
 		return info.Unenforced
 	}
 	require.Equal(t, missing, unenforced())
+	require.NoError(t, p.Close())
 	p.open(t)
 	require.Equal(t, missing, unenforced())
 

@@ -66,6 +66,7 @@ func TestFailureStopsOnlyWhatNeedsIt(t *testing.T) {
 }
 
 func TestEarlyExitIsAFailure(t *testing.T) {
+	supervise.WaitLongerForFailures(t)
 	s := newSupervised(t, newMachine(map[string]script{"a": {exits: []int{3}}, "done": {exits: []int{0}}}))
 	_, err := s.apply(t, component("a", nil), component("done", nil))
 	require.ErrorIs(t, err, supervise.ErrComponent)
