@@ -46,7 +46,11 @@ func contain() error {
 		if err != nil {
 			return err
 		}
-		writable = append(writable, cwd, flag.Lookup("test.fuzzcachedir").Value.String())
+		cache := flag.Lookup("test.fuzzcachedir").Value.String()
+		if err := os.MkdirAll(cache, 0o755); err != nil { // there is none before the first finding
+			return err
+		}
+		writable = append(writable, cwd, cache)
 	}
 	var mounts []int
 	for _, dir := range writable {
