@@ -89,27 +89,31 @@ func (p peer) enter(ctx context.Context, spec Spec) (string, error) {
 		return "", err
 	}
 	defer c.close()
+	// Another of the same name is of an earlier process, where others live still,
+	// or one that ends just now: how a wait for it ends is told as that, in
+	// whichever call the time is up.
+	another := false
 	for {
 		err := c.start(ctx, unit, p.properties(spec))
 		if err == nil {
 			return settle(spec.PID, unit)
 		}
-		if !isError(err, "UnitExists") {
-			return failed("start", err)
+		op := "start"
+		if isError(err, "UnitExists") {
+			if err = c.join(ctx, unit, h.Mount, spec.PID); err == nil {
+				return folder(spec.PID, unit)
+			}
+			op, another = "join", another || errors.Is(err, errEnding)
 		}
-		// Of an earlier process of the same name, where others live still, or
-		// that ends just now.
-		err = c.join(ctx, unit, h.Mount, spec.PID)
-		if err == nil {
-			return folder(spec.PID, unit)
-		}
-		if !errors.Is(err, errEnding) {
-			return failed("join", err)
+		switch {
+		case another && ctx.Err() != nil:
+			return failed("join", fmt.Errorf("it does not end, and takes no process: %w", ctx.Err()))
+		case !errors.Is(err, errEnding):
+			return failed(op, err)
 		}
 		select {
 		case <-time.After(retryTime):
-		case <-ctx.Done():
-			return failed("join", fmt.Errorf("it does not end, and takes no process: %w", ctx.Err()))
+		case <-ctx.Done(): // and the next call ends at once
 		}
 	}
 }
