@@ -9,11 +9,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/containust/containust/modules/core/memexec"
 )
 
 // The init program is what is meant, from its first instruction to its last.
 func TestInitProgram(t *testing.T) {
-	program, err := initProgram()
+	program, err := memexec.ELF(initText())
 	require.NoError(t, err)
 	require.Less(t, len(program), 1536)
 	f, err := elf.NewFile(bytes.NewReader(program))
@@ -54,7 +56,7 @@ func TestInitSealed(t *testing.T) {
 	require.ErrorIs(t, err, unix.EPERM)
 	got, err := os.ReadFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 	require.NoError(t, err)
-	want, err := initProgram()
+	want, err := memexec.ELF(initText())
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 }
