@@ -1,6 +1,6 @@
 // Package sdk is the engine: from a .ctst file to isolated processes and back.
 //
-//	eng, err := sdk.Open(sdk.Options{File: "shop.ctst", Supervisor: []string{"/usr/bin/ctst", "guard"}})
+//	eng, err := sdk.Open(sdk.Options{File: "shop.ctst", Supervisor: []string{"/usr/bin/ctst", "supervise"}})
 //	if err != nil {
 //		return err
 //	}

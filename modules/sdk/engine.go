@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"sort"
 	"sync"
 
@@ -51,14 +52,14 @@ func Open(opts Options) (*Engine, error) {
 			return nil, err
 		}
 	}
-	var guardian []string
+	var supervisor []string
 	if len(opts.Supervisor) > 0 {
-		guardian = append(append(guardian, opts.Supervisor...), project.StateDir)
+		supervisor = append(slices.Clone(opts.Supervisor), project.StateDir)
 	}
 	return &Engine{
 		opts: opts, project: project,
 		store:  state.NewStore(project.StateDir),
-		client: supervise.NewClient(project.StateDir, guardian),
+		client: supervise.NewClient(project.StateDir, supervisor),
 	}, nil
 }
 

@@ -26,8 +26,8 @@ type Options struct {
 	Offline    bool
 	HTTPClient *http.Client // fetches imports; nil: see fetch.Options
 
-	// Supervisor is the command that runs supervise.Guard with the state folder,
-	// which is appended as the last argument. Empty: what needs a supervisor
+	// Supervisor is the command that calls Supervise with the state folder, which
+	// is appended as the last argument. It begins with the path of a program. Empty: what needs a supervisor
 	// that does not run yet is an error.
 	Supervisor []string
 

@@ -31,24 +31,9 @@ func runBase() (string, error) {
 	return filepath.Join(home, stateDirName, "run"), nil
 }
 
-// Guard is the body of the process that Options.Supervisor names: the guardian
-// of the project with this state folder. supervisor is the complete command of
-// a process that calls Supervise for it. It returns when the project has
-// nothing left to run.
-func Guard(ctx context.Context, stateDir string, supervisor []string) error {
-	ready, err := supervise.ReadyFile()
-	if err != nil {
-		return err
-	}
-	log := processLogger("guardian")
-	return supervise.Guard(ctx, supervise.GuardOptions{
-		StateDir: stateDir, Supervisor: supervisor, Ready: ready, Logger: log,
-		Settle: func(ctx context.Context) func() error { return native.Delegate(ctx, projectID(stateDir), log) },
-	})
-}
-
-// Supervise is the body of the process that a guardian runs: the supervisor of
-// the project with this state folder.
+// Supervise is the body of the process that Options.Supervisor names: the
+// supervisor of the project with this state folder. It returns when the project
+// has nothing left to run.
 func Supervise(ctx context.Context, stateDir string) error {
 	ready, err := supervise.ReadyFile()
 	if err != nil {
@@ -62,6 +47,7 @@ func Supervise(ctx context.Context, stateDir string) error {
 	opts := supervise.ServeOptions{
 		StateDir: stateDir, Logger: log,
 		Open: func(ctx context.Context) (supervise.ProjectBackend, error) {
+			leave := delegate(ctx, projectID(stateDir), log)
 			b, err := native.Open(ctx, native.Options{
 				Project: projectID(stateDir), StateDir: stateDir,
 				RunDir: filepath.Join(base, projectID(stateDir)),
@@ -73,14 +59,14 @@ func Supervise(ctx context.Context, stateDir string) error {
 			if err != nil {
 				return nil, err
 			}
-			if !idmap.Confined() {
-				return b, nil
+			h := hosted{ProjectBackend: b, leave: leave}
+			if idmap.Confined() {
+				h.namespace = namespaceFile(stateDir)
+				if err := rootless.Note(h.namespace); err != nil {
+					return nil, errors.Join(err, b.Close())
+				}
 			}
-			n := noted{b, namespaceFile(stateDir)}
-			if err := rootless.Note(n.file); err != nil {
-				return nil, errors.Join(err, b.Close())
-			}
-			return n, nil
+			return h, nil
 		},
 	}
 	if ready != nil {
@@ -89,15 +75,29 @@ func Supervise(ctx context.Context, stateDir string) error {
 	return supervise.Serve(ctx, opts)
 }
 
-// noted is the backend of an ordinary user's project, while a file says in which
-// namespace it works.
-type noted struct {
-	supervise.ProjectBackend
-	file string
+// delegate moves this process, and its guardian, to where the project's cgroups
+// can be.
+func delegate(ctx context.Context, project string, log *slog.Logger) (leave func() error) {
+	pids := []int{os.Getpid()}
+	if guardian, ok := supervise.Guardian(); ok {
+		pids = []int{guardian, os.Getpid()}
+	}
+	return native.Delegate(ctx, project, pids, log)
 }
 
-func (n noted) Release(ctx context.Context) error {
-	return errors.Join(n.ProjectBackend.Release(ctx), os.Remove(n.file))
+// hosted is a backend with what its process has on the machine for it.
+type hosted struct {
+	supervise.ProjectBackend
+	namespace string       // the file that says in which namespace an ordinary user's project works
+	leave     func() error // undoes delegate
+}
+
+func (h hosted) Release(ctx context.Context) error {
+	err := errors.Join(h.ProjectBackend.Release(ctx), h.leave())
+	if h.namespace != "" {
+		err = errors.Join(err, os.Remove(h.namespace))
+	}
+	return err
 }
 
 // processLogger writes to the file that these processes have as their standard

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/containust/containust/modules/core/cgroup"
 	"github.com/containust/containust/modules/core/cgroup/scope"
 	"github.com/containust/containust/modules/core/idmap"
@@ -29,7 +31,7 @@ type placement struct {
 // process's guardian; otherwise for root at the top of the hierarchy; otherwise
 // nowhere.
 func placeCgroups(project string) placement {
-	if dir, ok := cgroup.Settled(); ok {
+	if dir, ok := settled(project); ok {
 		return placement{options: cgroup.Options{Root: dir}}
 	}
 	if idmap.Confined() {
@@ -122,24 +124,31 @@ func (b *Backend) removeProjectCgroup(ctx context.Context) error {
 // delegateTime bounds how long systemd may take to hand out a cgroup.
 const delegateTime = 5 * time.Second
 
-// Delegate moves the calling process, which must not have children yet, into a
-// cgroup in which the project can make others, where that takes more than being
-// root: into a scope of the project's own where systemd runs the machine, else
-// for an ordinary user into a part of the caller's cgroup, if that was delegated.
-// A backend in this process, or in one that it starts, makes its cgroups there.
+// Delegate moves processes, the calling one among them, into a cgroup in which
+// the project can make others, where that takes more than being root: into a scope
+// of the project's own where systemd runs the machine, else for an ordinary user
+// into a part of the caller's cgroup, if that was delegated. A backend in one of
+// them makes its cgroups there. Where an earlier call moved the process that
+// started this one, nothing is left to do.
 //
 // What cannot be had is logged, and does without: root's cgroups are at the top of
 // the hierarchy then, and an ordinary user's containers have none.
 //
-// leave moves the process out again at its end, when nothing of the project runs
-// any more.
-func Delegate(ctx context.Context, project string, log *slog.Logger) (leave func() error) {
+// leave moves the processes out again, when nothing of the project runs any more.
+func Delegate(ctx context.Context, project string, pids []int, log *slog.Logger) (leave func() error) {
 	nothing := func() error { return nil }
+	inside := "/" + path.Dir(cgroup.Path(project, "x"))
+	if dir, ok := settled(project); ok {
+		if own, ok := strings.CutSuffix(dir, inside); ok {
+			return func() error { return leaveCgroup(dir, own, pids) }
+		}
+		return nothing
+	}
 	if scope.Booted() {
 		ctx, cancel := context.WithTimeout(ctx, delegateTime)
 		defer cancel()
 		_, err := scope.Enter(ctx, scope.Spec{
-			Name: "containust-" + project, PID: os.Getpid(), Description: "Containust project " + project,
+			Name: scopeName(project), PIDs: pids, Description: "Containust project " + project,
 		})
 		if err == nil {
 			return nothing // a scope ends with its last process
@@ -151,16 +160,41 @@ func Delegate(ctx context.Context, project string, log *slog.Logger) (leave func
 	}
 	own, err := ownCgroup()
 	if err == nil {
-		root := filepath.Join(own, path.Dir(cgroup.Path(project, "x")))
-		if err = os.MkdirAll(root, 0o755); err == nil {
-			err = cgroup.Settle(root, os.Getpid())
+		root := own + inside
+		err = os.MkdirAll(root, 0o755)
+		for _, pid := range pids {
+			if err == nil {
+				err = cgroup.Settle(root, pid)
+			}
 		}
 		if err == nil {
-			return func() error { return cgroup.Leave(root, own, os.Getpid()) }
+			return func() error { return leaveCgroup(root, own, pids) }
 		}
 	}
 	log.Warn("the project has no cgroup of its own", "error", err)
 	return nothing
+}
+
+// leaveCgroup moves those of the processes that are still there.
+func leaveCgroup(root, own string, pids []int) error {
+	var failed error
+	for _, pid := range pids {
+		if err := cgroup.Leave(root, own, pid); err != nil && !errors.Is(err, unix.ESRCH) {
+			failed = errors.Join(failed, err)
+		}
+	}
+	return failed
+}
+
+func scopeName(project string) string { return "containust-" + project }
+
+// settled returns where Delegate moved this process, or the one that started it,
+// for the project.
+func settled(project string) (dir string, ok bool) {
+	dir, ok = cgroup.Settled()
+	ours := filepath.Base(dir) == scopeName(project)+".scope" ||
+		strings.HasSuffix(dir, "/"+path.Dir(cgroup.Path(project, "x")))
+	return dir, ok && ours
 }
 
 // ownCgroup returns the cgroup that this process is in, if others can be made

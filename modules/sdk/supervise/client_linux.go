@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,16 +25,17 @@ import (
 
 // Client asks a project's supervisor. Each method makes its own connection.
 type Client struct {
-	stateDir string
-	guardian []string
+	stateDir   string
+	supervisor []string
 }
 
-// NewClient returns a client for the project with this state folder. guardian is
-// the complete command that runs [Guard] for it; it is started when there is no
-// supervisor. Without one, a project without a supervisor gives an error that
-// matches fs.ErrNotExist.
-func NewClient(stateDir string, guardian []string) *Client {
-	return &Client{stateDir: stateDir, guardian: guardian}
+// NewClient returns a client for the project with this state folder. supervisor
+// is the complete command that runs [Serve] for it, beginning with the path of a
+// program; it is started, with a guardian, when there is none. Without the
+// command, a project without a supervisor gives an error that matches
+// fs.ErrNotExist.
+func NewClient(stateDir string, supervisor []string) *Client {
+	return &Client{stateDir: stateDir, supervisor: supervisor}
 }
 
 // Running tells whether a supervisor answers.
@@ -282,7 +282,7 @@ func (c *Client) dial(ctx context.Context) (*net.UnixConn, error) {
 		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
 			return nil, fmt.Errorf("reach the project's supervisor: %w", err)
 		}
-		if len(c.guardian) == 0 {
+		if len(c.supervisor) == 0 {
 			return nil, fmt.Errorf("the project has no supervisor: %w", fs.ErrNotExist)
 		}
 		if err := c.startGuardian(ctx); err != nil {
@@ -291,14 +291,27 @@ func (c *Client) dial(ctx context.Context) (*net.UnixConn, error) {
 	}
 }
 
-// startGuardian starts a guardian and returns when its supervisor answers, or
-// when another guardian turned out to be there, whose supervisor will.
+// startGuardian starts a guardian and returns when its supervisor answers, or,
+// after a moment, when there is another guardian, whose supervisor will answer or
+// which is about to end.
 func (c *Client) startGuardian(ctx context.Context) (err error) {
 	if err := os.MkdirAll(runDir(c.stateDir), 0o700); err != nil {
 		return err
 	}
-	logPath := filepath.Join(runDir(c.stateDir), "supervisor.log")
-	logFile, err := os.OpenFile(logPath, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	lock, err := state.Acquire(runDir(c.stateDir), "guardian.lock")
+	if errors.Is(err, state.ErrLocked) {
+		select {
+		case <-time.After(5 * time.Millisecond):
+			return nil
+		case <-ctx.Done():
+			return c.noAnswer(ctx)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	defer closeInto(&err, lock)
+	logFile, err := os.OpenFile(c.logFile(), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
@@ -312,14 +325,14 @@ func (c *Client) startGuardian(ctx context.Context) (err error) {
 		return err
 	}
 	defer closeInto(&err, ready)
-
-	cmd := exec.Command(c.guardian[0], c.guardian[1:]...) // not CommandContext: it outlives us
-	cmd.Dir = "/"                                         // it must not keep a file system busy
-	cmd.Stderr = logFile
-	cmd.ExtraFiles = []*os.File{readyWriter}
-	cmd.Env = append(os.Environ(), readyVariable+"=3")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd, err := newGuardian(c.stateDir, c.supervisor, readyWriter, logFile, lock)
+	if err != nil {
+		return errors.Join(fmt.Errorf("make the project's guardian: %w", err), readyWriter.Close())
+	}
 	err = errors.Join(cmd.Start(), readyWriter.Close())
+	for _, f := range cmd.ExtraFiles[:2] {
+		err = errors.Join(err, f.Close())
+	}
 	if err != nil {
 		return fmt.Errorf("start the project's guardian: %w", err)
 	}
@@ -333,11 +346,9 @@ func (c *Client) startGuardian(ctx context.Context) (err error) {
 	select {
 	case <-answered:
 	case err := <-ended:
-		if err != nil {
-			return c.guardianError(logPath, said, err)
-		}
+		return c.guardianError(said, err)
 	case <-ctx.Done():
-		return fmt.Errorf("the project's supervisor does not answer; see %s: %w", logPath, ctx.Err())
+		return c.noAnswer(ctx)
 	}
 	// Either the supervisor answers now, or it ended at once and says why.
 	if c.Running() {
@@ -345,21 +356,28 @@ func (c *Client) startGuardian(ctx context.Context) (err error) {
 	}
 	select {
 	case err := <-ended:
-		if err != nil {
-			return c.guardianError(logPath, said, err)
-		}
-	case <-time.After(2 * time.Millisecond):
+		return c.guardianError(said, err)
+	case <-time.After(20 * time.Millisecond):
+		return nil
 	}
-	return nil
 }
 
-// guardianError says what the guardian wrote before it ended.
-func (c *Client) guardianError(logPath string, from int64, err error) error {
-	text, readErr := os.ReadFile(logPath)
-	if readErr != nil || int64(len(text)) <= from {
-		return fmt.Errorf("the project's supervisor could not start (see %s): %w", logPath, err)
+func (c *Client) logFile() string { return filepath.Join(runDir(c.stateDir), "supervisor.log") }
+
+func (c *Client) noAnswer(ctx context.Context) error {
+	return fmt.Errorf("the project's supervisor does not answer; see %s: %w", c.logFile(), ctx.Err())
+}
+
+// guardianError says what the supervisor wrote before it ended, and its guardian.
+// One that had nothing to do and ended is no error.
+func (c *Client) guardianError(from int64, err error) error {
+	if err == nil {
+		return nil
 	}
-	// The supervisor says first what is wrong, the guardian then that it is over.
+	text, readErr := os.ReadFile(c.logFile())
+	if readErr != nil || int64(len(text)) <= from {
+		return fmt.Errorf("the project's supervisor could not start (see %s): %w", c.logFile(), err)
+	}
 	first, _, _ := strings.Cut(strings.TrimSpace(string(text[from:])), "\n")
-	return fmt.Errorf("the project's supervisor could not start: %s (see %s)", strings.TrimPrefix(first, "error: "), logPath)
+	return fmt.Errorf("the project's supervisor could not start: %s (see %s)", strings.TrimPrefix(first, "error: "), c.logFile())
 }

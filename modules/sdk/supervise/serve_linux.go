@@ -52,7 +52,6 @@ const graceTime = 5 * time.Second
 // machine but its state folder is then gone. Another supervisor of the project
 // makes it return an error that matches [state.ErrLocked].
 func Serve(ctx context.Context, opts ServeOptions) (err error) {
-	parent := os.Getppid()
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -64,8 +63,14 @@ func Serve(ctx context.Context, opts ServeOptions) (err error) {
 		return err
 	}
 	defer closeInto(&err, lock)
-	if err := writePID(opts.StateDir, "supervisor"); err != nil {
-		return err
+	guardian, guarded := Guardian()
+	for name, pid := range map[string]int{"supervisor": os.Getpid(), guardianName: guardian} {
+		if name == guardianName && !guarded {
+			continue
+		}
+		if err := writePID(opts.StateDir, name, pid); err != nil {
+			return err
+		}
 	}
 	backend, err := opts.Open(ctx)
 	if err != nil {
@@ -83,7 +88,7 @@ func Serve(ctx context.Context, opts ServeOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	srv := &server{s: s, log: opts.Logger, listener: listener, parent: parent, touched: make(chan struct{}, 1)}
+	srv := &server{s: s, log: opts.Logger, listener: listener, guardian: guardian, touched: make(chan struct{}, 1)}
 	go srv.accept(life)
 	if opts.Ready != nil {
 		if err := opts.Ready.Close(); err != nil {
@@ -93,7 +98,7 @@ func Serve(ctx context.Context, opts ServeOptions) (err error) {
 	if err := srv.untilIdle(life); err != nil {
 		return err
 	}
-	return errors.Join(backend.Release(ctx), removePID(opts.StateDir, "supervisor"))
+	return errors.Join(backend.Release(ctx), removeRunFiles(opts.StateDir))
 }
 
 func closeInto(err *error, c io.Closer) { *err = errors.Join(*err, c.Close()) }
@@ -122,7 +127,7 @@ type server struct {
 	s        *Supervisor
 	log      *slog.Logger
 	listener *net.UnixListener
-	parent   int // the guardian's process id
+	guardian int // its process id
 
 	mu      sync.Mutex
 	open    int  // connections
@@ -247,8 +252,8 @@ func (srv *server) ends() []int {
 		return nil
 	}
 	pids := []int{os.Getpid()}
-	if os.Getppid() == srv.parent { // the guardian was not killed
-		pids = append(pids, srv.parent)
+	if pid, ok := Guardian(); ok && pid == srv.guardian { // it was not killed
+		pids = append(pids, pid)
 	}
 	return pids
 }
@@ -374,12 +379,22 @@ func (q *eventQueue) run() {
 	}
 }
 
-// writePID leaves the process id where a person, or a test, finds it. It need not
+// writePID leaves a process id where a person, or a test, finds it. It need not
 // outlive a power cut.
-func writePID(stateDir, name string) error {
-	return os.WriteFile(pidFile(stateDir, name), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
+func writePID(stateDir, name string, pid int) error {
+	return os.WriteFile(pidFile(stateDir, name), []byte(strconv.Itoa(pid)+"\n"), 0o600)
 }
 
-func removePID(stateDir, name string) error { return os.Remove(pidFile(stateDir, name)) }
-
 func pidFile(stateDir, name string) string { return filepath.Join(runDir(stateDir), name+".pid") }
+
+// removeRunFiles removes what says how to find the project's processes, and how
+// they ended.
+func removeRunFiles(stateDir string) error {
+	var failed error
+	for _, path := range []string{pidFile(stateDir, "supervisor"), pidFile(stateDir, guardianName), endsFile(stateDir)} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failed = errors.Join(failed, err)
+		}
+	}
+	return failed
+}

@@ -123,23 +123,3 @@ func TestHangingUpGivesUp(t *testing.T) {
 	require.NoError(t, <-result)
 	require.NotContains(t, m.notes(), "start api")
 }
-
-func TestFindExit(t *testing.T) {
-	dir := t.TempDir()
-	require.NoError(t, os.MkdirAll(filepath.Join(dir, "run"), 0o700))
-	_, ok, err := supervise.FindExit(dir, 7, time.Time{})
-	require.NoError(t, err)
-	require.False(t, ok)
-	text := `{"pid":7,"exit":{"code":1},"time":"2026-01-01T00:00:00Z"}
-{"pid":8,"exit":{"code":2},"time":"2026-01-01T00:00:00Z"}
-{"pid":7,"exit":{"code":137,"signal":9},"time":"2026-01-02T00:00:00Z"}
-{"pid":7,"exi`
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "run/exits"), []byte(text), 0o600))
-	exit, ok, err := supervise.FindExit(dir, 7, time.Time{})
-	require.NoError(t, err)
-	require.True(t, ok)
-	require.Equal(t, container.ExitStatus{Code: 137, Signal: 9}, exit)
-	_, ok, err = supervise.FindExit(dir, 7, time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC))
-	require.NoError(t, err)
-	require.False(t, ok, "an earlier process of that number")
-}

@@ -4,9 +4,9 @@
 // A running project has two processes of its own. The supervisor ([Serve])
 // starts, watches, restarts and stops containers, is the only writer of the
 // project's state, and answers commands on a unix socket in the state folder.
-// The guardian ([Guard]) starts the supervisor, starts it again when it dies,
-// and reaps what a dead supervisor left. [Dial] reaches a project's supervisor
-// and brings both up when there is none.
+// The guardian, a program of some hundred bytes that is made in memory, starts the
+// supervisor, starts it again when it dies, and reaps what a dead supervisor left.
+// [Client] reaches a project's supervisor and brings both up when there is none.
 //
 // Either may be killed at any moment: containers go on. What runs is found again
 // by the next supervisor from what the backend has recorded.

@@ -110,7 +110,7 @@ the folder, else that of the nearest parent that has a .containust folder.`,
 	add(deploy, newRun(a), newPlan(a), newBuild(a), newValidate(a), newFmt(a), newConvert(a), newGraph(a), newSchema(a))
 	add(look, newPs(a), newLogs(a), newExec(a), newStop(a), newRm(a))
 	add(machine, newImages(a), newDoctor(a), newLSP(a), newVersion(a), newCompletion(a))
-	root.AddCommand(newGuard(), newSupervise())
+	root.AddCommand(newSupervise())
 	for name := range former {
 		root.AddCommand(newFormer(name))
 	}
@@ -162,7 +162,7 @@ func (a *app) open() (*sdk.Engine, error) {
 	eng, err := sdk.Open(sdk.Options{
 		File: a.file, Dir: a.dir, StateDir: a.stateDir,
 		Offline:    a.offline,
-		Supervisor: []string{self, "guard"},
+		Supervisor: []string{self, "supervise"},
 		LookupEnv:  a.LookupEnv,
 		EnvFile:    vars,
 		Logger:     a.logger(),

@@ -171,23 +171,8 @@ func newCompletion(a *app) *cobra.Command {
 	}
 }
 
-// newGuard and newSupervise are what a running project's own processes are
-// started as; nobody types them.
-func newGuard() *cobra.Command {
-	return &cobra.Command{
-		Use: "guard STATEDIR", Hidden: true,
-		Short: "Be a project's guardian",
-		Args:  arguments(1, 1, "a state folder"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			self, err := os.Executable()
-			if err != nil {
-				return err
-			}
-			return sdk.Guard(cmd.Context(), args[0], []string{self, "supervise", args[0]})
-		},
-	}
-}
-
+// newSupervise is what a running project's supervisor is started as; nobody types
+// it.
 func newSupervise() *cobra.Command {
 	return &cobra.Command{
 		Use: "supervise STATEDIR", Hidden: true,

@@ -169,8 +169,8 @@ func (c *conn) start(ctx context.Context, unit string, properties []property) er
 // errEnding is what join returns when there is no living scope to join.
 var errEnding = errors.New("the unit is ending")
 
-// join moves a process into the leaf of a scope that exists.
-func (c *conn) join(ctx context.Context, unit, mount string, pid int) error {
+// join moves processes into the leaf of a scope that exists.
+func (c *conn) join(ctx context.Context, unit, mount string, pids []int) error {
 	var path dbus.ObjectPath
 	if err := c.call(ctx, "GetUnit", []any{unit}, &path); err != nil {
 		return ending(err)
@@ -194,7 +194,7 @@ func (c *conn) join(ctx context.Context, unit, mount string, pid int) error {
 		return ending(err)
 	}
 	// Only systemd may take a process out of a cgroup that is not its user's.
-	return ending(c.call(ctx, "AttachProcessesToUnit", []any{unit, "/" + cgroup.Leaf, []uint32{uint32(pid)}}))
+	return ending(c.call(ctx, "AttachProcessesToUnit", []any{unit, "/" + cgroup.Leaf, ids(pids)}))
 }
 
 // ending makes those errors errEnding that say that a unit ended meanwhile.

@@ -3,7 +3,7 @@
 // asked.
 //
 //	if scope.Booted() {
-//		dir, err := scope.Enter(ctx, scope.Spec{Name: "containust-shop", PID: os.Getpid()})
+//		dir, err := scope.Enter(ctx, scope.Spec{Name: "containust-shop", PIDs: []int{os.Getpid()}})
 //		if err != nil {
 //			return err
 //		}
@@ -40,9 +40,9 @@ type Spec struct {
 	// asks for a scope that exists joins it, so the name must tell apart what
 	// does not belong together.
 	Name string
-	// PID is the process that moves into it, one of the caller's user. It should
-	// have no children yet: they would stay where they are.
-	PID         int
+	// PIDs are the processes that move into it, at least one, of the caller's user.
+	// Children that are not among them stay where they are.
+	PIDs        []int
 	Description string // what systemctl shows; empty: the name
 	// Slice is the unit that it is below; empty: "machine.slice" for root,
 	// "user.slice" for an ordinary user.

@@ -59,7 +59,7 @@ func (p peer) describe(ctx context.Context) (Manager, error) {
 	return m, nil
 }
 
-// Enter moves a process into the scope, which is started if it does not exist,
+// Enter moves processes into the scope, which is started if it does not exist,
 // and there into a leaf; see cgroup.Settle. It returns the scope's folder, which
 // is the caller's to make cgroups in. Without a manager to ask the error matches
 // ErrNoManager, without a cgroup v2 hierarchy cgroup.ErrNoHierarchy.
@@ -96,12 +96,12 @@ func (p peer) enter(ctx context.Context, spec Spec) (string, error) {
 	for {
 		err := c.start(ctx, unit, p.properties(spec))
 		if err == nil {
-			return settle(spec.PID, unit)
+			return settle(spec.PIDs, unit)
 		}
 		op := "start"
 		if isError(err, "UnitExists") {
-			if err = c.join(ctx, unit, h.Mount, spec.PID); err == nil {
-				return folder(spec.PID, unit)
+			if err = c.join(ctx, unit, h.Mount, spec.PIDs); err == nil {
+				return folder(spec.PIDs, unit)
 			}
 			op, another = "join", another || errors.Is(err, errEnding)
 		}
@@ -133,31 +133,44 @@ func checkName(unit string) error {
 	return nil
 }
 
-// settle moves the process of a new scope into its leaf.
-func settle(pid int, unit string) (string, error) {
-	dir, err := cgroup.Of(pid)
-	if err == nil && filepath.Base(dir) != unit {
-		err = fmt.Errorf("the process is in %s: %w", dir, fs.ErrNotExist)
-	}
-	if err == nil {
-		err = cgroup.Settle(dir, pid)
-	}
-	if err != nil {
-		return "", &Error{Op: "start", Unit: unit, Err: err}
+// settle moves the processes of a new scope into its leaf.
+func settle(pids []int, unit string) (dir string, err error) {
+	for _, pid := range pids {
+		dir, err = cgroup.Of(pid)
+		if err == nil && filepath.Base(dir) != unit {
+			err = fmt.Errorf("the process %d is in %s: %w", pid, dir, fs.ErrNotExist)
+		}
+		if err == nil {
+			err = cgroup.Settle(dir, pid)
+		}
+		if err != nil {
+			return "", &Error{Op: "start", Unit: unit, Err: err}
+		}
 	}
 	return dir, nil
 }
 
-// folder returns the scope's folder of a process that was moved into its leaf.
-func folder(pid int, unit string) (string, error) {
-	dir, err := cgroup.Of(pid)
-	if err == nil && (filepath.Base(dir) != cgroup.Leaf || filepath.Base(filepath.Dir(dir)) != unit) {
-		err = fmt.Errorf("the process is in %s: %w", dir, fs.ErrNotExist)
-	}
-	if err != nil {
-		return "", &Error{Op: "join", Unit: unit, Err: err}
+// folder returns the scope's folder of processes that were moved into its leaf.
+func folder(pids []int, unit string) (dir string, err error) {
+	for _, pid := range pids {
+		dir, err = cgroup.Of(pid)
+		if err == nil && (filepath.Base(dir) != cgroup.Leaf || filepath.Base(filepath.Dir(dir)) != unit) {
+			err = fmt.Errorf("the process %d is in %s: %w", pid, dir, fs.ErrNotExist)
+		}
+		if err != nil {
+			return "", &Error{Op: "join", Unit: unit, Err: err}
+		}
 	}
 	return filepath.Dir(dir), nil
+}
+
+// ids are process ids as D-Bus carries them.
+func ids(pids []int) []uint32 {
+	out := make([]uint32, len(pids))
+	for i, pid := range pids {
+		out[i] = uint32(pid)
+	}
+	return out
 }
 
 // property is one of a transient unit, as D-Bus carries it.
@@ -181,7 +194,7 @@ func (p peer) properties(spec Spec) []property {
 		{"Description", dbus.MakeVariant(description)},
 		{"Slice", dbus.MakeVariant(slice)},
 		{"Delegate", dbus.MakeVariant(true)},
-		{"PIDs", dbus.MakeVariant([]uint32{uint32(spec.PID)})},
+		{"PIDs", dbus.MakeVariant(ids(spec.PIDs))},
 		// One that failed is not kept for somebody to look at: nobody would.
 		{"CollectMode", dbus.MakeVariant("inactive-or-failed")},
 	}

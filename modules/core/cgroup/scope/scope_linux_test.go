@@ -75,7 +75,7 @@ func TestErrors(t *testing.T) {
 		},
 		"the process did not move": {
 			answers: map[string]answer{"StartTransientUnit": started("done")},
-			want:    unit + "the process is in ", is: fs.ErrNotExist,
+			want:    unit + "the process ", is: fs.ErrNotExist,
 		},
 		"another that does not end": {
 			answers: map[string]answer{
@@ -107,7 +107,7 @@ func TestErrors(t *testing.T) {
 				t.Parallel()
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
-				spec := Spec{Name: "containust-x", PID: os.Getpid()}
+				spec := Spec{Name: "containust-x", PIDs: []int{os.Getpid()}}
 				if test.name != "" {
 					spec.Name = test.name
 				}
@@ -137,7 +137,7 @@ func TestEndingScopeIsStartedAgain(t *testing.T) {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
-		_, err := p.enter(ctx, Spec{Name: "containust-x", PID: os.Getpid()})
+		_, err := p.enter(ctx, Spec{Name: "containust-x", PIDs: []int{os.Getpid()}})
 		ended <- err
 	}()
 	for _, want := range []string{"StartTransientUnit", "GetUnit", "StartTransientUnit"} {

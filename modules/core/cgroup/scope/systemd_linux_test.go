@@ -37,10 +37,10 @@ func TestSystemd(t *testing.T) {
 		cmd := exec.Command("sleep", "1000")
 		require.NoError(t, cmd.Start())
 		t.Cleanup(func() { end(cmd) })
-		spec.PID = cmd.Process.Pid
+		spec.PIDs = []int{cmd.Process.Pid}
 		dir, err := scope.Enter(ctx, spec)
 		require.NoError(t, err)
-		own, err := cgroup.Of(spec.PID)
+		own, err := cgroup.Of(cmd.Process.Pid)
 		require.NoError(t, err)
 		require.Equal(t, filepath.Join(dir, cgroup.Leaf), own)
 		return cmd, dir
@@ -92,7 +92,7 @@ func TestSystemdAgain(t *testing.T) {
 		cmd := exec.Command("sleep", "1000")
 		require.NoError(t, cmd.Start())
 		var err error
-		dir, err = scope.Enter(ctx, scope.Spec{Name: "containust-again", PID: cmd.Process.Pid})
+		dir, err = scope.Enter(ctx, scope.Spec{Name: "containust-again", PIDs: []int{cmd.Process.Pid}})
 		end(cmd)
 		require.NoError(t, err)
 	}
