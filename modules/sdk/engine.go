@@ -63,6 +63,10 @@ func Open(opts Options) (*Engine, error) {
 	}, nil
 }
 
+// Close lets go of what a Plan with PlanOptions.Prepare started and no Apply used.
+// What runs goes on.
+func (e *Engine) Close() error { return e.client.Release(context.Background()) }
+
 // Project returns where the project lies.
 func (e *Engine) Project() Project { return e.project }
 

@@ -51,6 +51,11 @@ type PlanOptions struct {
 	// say what they are now.
 	Update bool
 
+	// Prepare says that Apply follows at once: where nothing of the project runs,
+	// its processes are started while the plan is made. Close lets them go if
+	// Apply does not follow after all.
+	Prepare bool
+
 	Progress func(Progress) // of imports; nil: none
 }
 

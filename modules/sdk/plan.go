@@ -77,6 +77,9 @@ func (e *Engine) planStack(ctx context.Context, st *stack.Stack, found diag.List
 	if d.current, err = e.current(ctx); err != nil {
 		return nil, err
 	}
+	if opts.Prepare && len(st.Components) > 0 && !d.current.Active() {
+		e.client.Prepare(ctx)
+	}
 	if d.found, err = plan.Look(e.project.StateDir, d.current); err != nil {
 		return nil, err
 	}

@@ -27,6 +27,14 @@ import (
 type Client struct {
 	stateDir   string
 	supervisor []string
+
+	prepared chan dialed // of Prepare; nil: none under way
+}
+
+// dialed is a connection that nothing was asked on yet.
+type dialed struct {
+	conn *net.UnixConn
+	err  error
 }
 
 // NewClient returns a client for the project with this state folder. supervisor
@@ -36,6 +44,37 @@ type Client struct {
 // fs.ErrNotExist.
 func NewClient(stateDir string, supervisor []string) *Client {
 	return &Client{stateDir: stateDir, supervisor: supervisor}
+}
+
+// Prepare brings a supervisor up, in the background, where there is none: for a
+// caller that is about to ask for something, and has other work until then. The
+// next request goes to it; if there is none, Release lets it go. Neither may be
+// called while another method runs.
+func (c *Client) Prepare(ctx context.Context) {
+	if c.prepared != nil || len(c.supervisor) == 0 {
+		return
+	}
+	prepared := make(chan dialed, 1)
+	c.prepared = prepared
+	go func() {
+		// What is begun is ended by Release, even if the caller gave up meanwhile.
+		conn, err := c.bringUp(context.WithoutCancel(ctx))
+		prepared <- dialed{conn, err}
+	}()
+}
+
+// Release undoes Prepare, if nothing was asked since, and waits for the end of a
+// supervisor that has nothing to do.
+func (c *Client) Release(ctx context.Context) error {
+	if c.prepared == nil {
+		return nil
+	}
+	d := <-c.prepared
+	c.prepared = nil
+	if d.err != nil {
+		return nil // nobody is there
+	}
+	return c.converse(ctx, d.conn, exchange{method: "release", params: struct{}{}})
 }
 
 // Running tells whether a supervisor answers.
@@ -270,8 +309,18 @@ func (c *Client) connect() (*net.UnixConn, error) {
 // startTime bounds how long a supervisor may take until it answers.
 const startTime = 15 * time.Second
 
-// dial connects to the supervisor, and brings one up where there is none.
+// dial returns a connection for a request.
 func (c *Client) dial(ctx context.Context) (*net.UnixConn, error) {
+	if c.prepared == nil {
+		return c.bringUp(ctx)
+	}
+	d := <-c.prepared
+	c.prepared = nil
+	return d.conn, d.err
+}
+
+// bringUp connects to the supervisor, and brings one up where there is none.
+func (c *Client) bringUp(ctx context.Context) (*net.UnixConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	for {

@@ -19,6 +19,12 @@ type Client struct{}
 // NewClient returns a client whose methods all say that they need Linux.
 func NewClient(string, []string) *Client { return &Client{} }
 
+// Prepare does nothing.
+func (*Client) Prepare(context.Context) {}
+
+// Release has nothing to undo.
+func (*Client) Release(context.Context) error { return nil }
+
 // Running tells whether a supervisor answers.
 func (*Client) Running() bool { return false }
 

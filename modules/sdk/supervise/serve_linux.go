@@ -221,7 +221,7 @@ func (srv *server) serve(ctx context.Context, conn *net.UnixConn) error {
 		}
 	}()
 	switch req.Method {
-	case "apply", "stop", "remove":
+	case "apply", "stop", "remove", "release":
 		srv.mu.Lock()
 		srv.served = true
 		srv.mu.Unlock()
@@ -263,6 +263,8 @@ func (srv *server) call(ctx context.Context, req request, p *peer, signals <-cha
 	switch req.Method {
 	case "state":
 		return srv.s.State(), nil
+	case "release": // of one that was brought up in vain
+		return struct{}{}, nil
 	case "apply":
 		var params ApplyRequest
 		if err := json.Unmarshal(req.Params, &params); err != nil {

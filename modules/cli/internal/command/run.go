@@ -74,7 +74,12 @@ type run struct {
 // stopSignals end a foreground run.
 var stopSignals = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
 
-func (r *run) run(ctx context.Context) error {
+func (r *run) run(ctx context.Context) (err error) {
+	defer func() {
+		if r.eng != nil {
+			err = errors.Join(err, r.eng.Close())
+		}
+	}()
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, stopSignals...)
 	defer signal.Stop(signals)
@@ -124,7 +129,7 @@ func (r *run) plan(ctx context.Context) error {
 		return err
 	}
 	imports := render.NewImports(r.talk)
-	r.d, err = r.eng.Plan(ctx, sdk.PlanOptions{Import: true, AllowUnenforcedLimits: r.allowUnenforced, Progress: imports.Progress})
+	r.d, err = r.eng.Plan(ctx, sdk.PlanOptions{Import: true, Prepare: !r.confirm, AllowUnenforcedLimits: r.allowUnenforced, Progress: imports.Progress})
 	r.talk.Status("")
 	if err != nil {
 		return r.withCount(err, "nothing was started")
