@@ -129,7 +129,7 @@ func (r *run) plan(ctx context.Context) error {
 		return err
 	}
 	imports := render.NewImports(r.talk)
-	r.d, err = r.eng.Plan(ctx, sdk.PlanOptions{Import: true, Prepare: !r.confirm, AllowUnenforcedLimits: r.allowUnenforced, Progress: imports.Progress})
+	r.d, err = r.eng.Plan(ctx, sdk.PlanOptions{Import: true, Prepare: !r.confirm && r.saved == nil, AllowUnenforcedLimits: r.allowUnenforced, Progress: imports.Progress})
 	r.talk.Status("")
 	if err != nil {
 		return r.withCount(err, "nothing was started")
