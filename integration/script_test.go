@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/containust/containust/integration/traces"
 	"github.com/containust/containust/modules/core/kerneltest"
 )
 
@@ -142,12 +142,12 @@ func setup(env *testscript.Env, bin string) error {
 		env.Setenv("XDG_RUNTIME_DIR", filepath.Join(env.WorkDir, ".run"))
 	}
 	env.Defer(func() {
-		projects, err := projectsBelow(env.WorkDir)
+		projects, err := traces.Below(env.WorkDir)
 		if err != nil {
 			env.T().Log("find projects: ", err)
 		}
 		for _, p := range projects {
-			cmd := exec.Command(filepath.Join(bin, exe("ctst")), "-f", p.File, "--state-dir", p.stateDir, "stop", "--force")
+			cmd := exec.Command(filepath.Join(bin, exe("ctst")), "-f", p.File, "--state-dir", p.StateDir, "stop", "--force")
 			cmd.Env = append(os.Environ(), env.Vars...)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				env.T().Log(fmt.Sprintf("stop %s: %v\n%s", p.File, err, out))
@@ -301,7 +301,7 @@ func killPID(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(p.Kill())
 	}
 	for _, pid := range pids {
-		for deadline := time.Now().Add(10 * time.Second); alive(pid); time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(10 * time.Second); traces.Alive(pid); time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				ts.Fatalf("process %d does not go away", pid)
 			}
@@ -327,14 +327,4 @@ func writePID(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s does not run: %s", args[0], ts.ReadFile("stdout"))
-}
-
-// alive tells whether a process runs; a zombie does not.
-func alive(pid int) bool {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false
-	}
-	_, rest, _ := strings.Cut(string(text), ") ")
-	return !strings.HasPrefix(rest, "Z")
 }

@@ -134,6 +134,19 @@ func RemoveRouter(ctx context.Context, spec RouterSpec) (err error) {
 	}
 	defer func() { err = errors.Join(err, reg.Close()) }()
 
+	ns, err := namespace.OpenPinned(spec.Pin, namespace.Network)
+	if err != nil && !notExist(err) {
+		return err
+	}
+	if ns != nil {
+		defer func() { err = errors.Join(err, ns.Close()) }()
+	}
+	// First: with the pin goes the router. What a crash then leaves is removed by
+	// the next call, or when the next router is made.
+	if err := namespace.Unpin(spec.Pin); err != nil {
+		return err
+	}
+	removeEmpty(filepath.Dir(spec.Pin))
 	entry := reg.Projects[spec.Project]
 	if err := stopForwarding(reg, spec.Project, entry.Forwarding); err != nil {
 		return err
@@ -141,22 +154,13 @@ func RemoveRouter(ctx context.Context, spec RouterSpec) (err error) {
 	if err := spec.removeHostSide(); err != nil {
 		return err
 	}
-	ns, err := namespace.OpenPinned(spec.Pin, namespace.Network)
-	switch {
-	case err == nil:
+	if ns != nil {
 		// The kernel ends a namespace some time after its last user is gone.
 		// The interfaces must not be seen until then.
-		err = namespace.Do(ns, func() error { return withHandle(deleteVeths) })
-		if err := errors.Join(err, ns.Close()); err != nil {
+		if err := namespace.Do(ns, func() error { return withHandle(deleteVeths) }); err != nil {
 			return err
 		}
-	case !notExist(err):
-		return err
 	}
-	if err := namespace.Unpin(spec.Pin); err != nil {
-		return err
-	}
-	removeEmpty(filepath.Dir(spec.Pin))
 	delete(reg.Projects, spec.Project)
 	return reg.Save()
 }
