@@ -82,7 +82,7 @@ test-unit: ## the tests of all modules, fast: cached, no race detector
 
 .PHONY: test-long
 test-long: ## the attacks that race, many more times, and 10,000 launches
-	CTST_TEST_LONG=1 CTST_TEST_REQUIRE=$(REQUIRE) $(GO) test -count=1 -timeout 60m ./integration/security
+	CTST_TEST_LONG=1 CTST_TEST_REQUIRE=$(REQUIRE) $(GO) test -count=1 -timeout 60m ./integration/security ./integration/faults
 	CTST_TEST_LONG=1 CTST_TEST_REQUIRE=$(REQUIRE) $(GO) test -count=1 -timeout 60m -run 'Endurance|Unreadable|ManyAtOnce' ./modules/core/sandbox ./modules/sdk/native
 
 .PHONY: test-limits
