@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,6 +47,18 @@ func (u *uses) owner(first uint32) string {
 		}
 	}
 	return ""
+}
+
+// Host is what a host's ids were used for at one time, by subordinate ids and by
+// processes. Looking takes some microseconds for each process there is, so who
+// allocates for many containers at once looks once.
+type Host struct{ found func() (*uses, error) }
+
+// Look begins to look, in the background.
+func Look() *Host {
+	h := &Host{found: sync.OnceValues(hostUses)}
+	go func() { _, _ = h.found() }() // whoever needs it gets the error, too
+	return h
 }
 
 // hostUses finds what this host uses beside the registry.

@@ -9,6 +9,12 @@ import (
 	"os"
 )
 
+// Host is what a host's ids are used for. It needs Linux.
+type Host struct{}
+
+// Look finds nothing: it needs Linux.
+func Look() *Host { return &Host{} }
+
 // Allocate needs Linux.
 func (p Project) Allocate(context.Context, string) (uint32, error) {
 	return 0, unsupported("allocate ids")

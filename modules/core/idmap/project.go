@@ -20,6 +20,9 @@ type Project struct {
 	// Registry is the path of the host's allocation file; empty is
 	// DefaultRegistry.
 	Registry string
+	// Host returns what the host's ids are used for, as [Look] finds it; nil makes
+	// each call look for itself.
+	Host func() *Host
 }
 
 // TakenError is a range that somebody else has.

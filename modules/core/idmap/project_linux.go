@@ -34,11 +34,11 @@ func (p Project) Allocate(ctx context.Context, container string) (first uint32, 
 			first = had
 			return nil
 		}
-		used, err := hostUses()
+		begin := p.preferred(container)
+		used, err := p.uses(firstID + begin%ranges*Size)
 		if err != nil {
 			return err
 		}
-		begin := p.preferred(container)
 		for i := range uint32(ranges) {
 			first = firstID + (begin+i)%ranges*Size
 			if p.owner(f, container, first) == "" && used.owner(first) == "" {
@@ -70,7 +70,7 @@ func (p Project) Claim(ctx context.Context, container string, first uint32, runn
 			return &TakenError{First: first, By: by}
 		}
 		if !running {
-			used, err := hostUses()
+			used, err := p.uses(first)
 			if err != nil {
 				return err
 			}
@@ -113,6 +113,17 @@ func (p Project) free(ctx context.Context, remove func(map[string]uint32)) error
 		return fmt.Errorf("free ids: %w", err)
 	}
 	return nil
+}
+
+// uses finds what the host uses. An earlier look is good enough unless it found
+// somebody in the range from first on: that may be over.
+func (p Project) uses(first uint32) (*uses, error) {
+	if p.Host != nil {
+		if u, err := p.Host().found(); err != nil || u.owner(first) == "" {
+			return u, err
+		}
+	}
+	return hostUses()
 }
 
 // locked calls do with the registry locked.

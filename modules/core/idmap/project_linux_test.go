@@ -192,6 +192,28 @@ func TestOthersRanges(t *testing.T) {
 	})
 }
 
+// A look that is not the newest keeps nobody from a range that was left since, and
+// what it found to be free is taken for free.
+func TestEarlierLook(t *testing.T) {
+	kerneltest.RequireRoot(t)
+	p := project(t, "shop")
+	first := allocate(t, p, "web")
+	require.NoError(t, p.Free(t.Context(), "web"))
+	var before *idmap.Host
+	t.Run("while it is used", func(t *testing.T) {
+		process(t, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: first, Gid: 0}})
+		before = idmap.Look()
+		p.Host = func() *idmap.Host { return before }
+		require.NotEqual(t, first, allocate(t, p, "web"))
+		require.NoError(t, p.Free(t.Context(), "web"))
+		var taken *idmap.TakenError
+		require.ErrorAs(t, p.Claim(t.Context(), "web", first, false), &taken)
+	})
+	require.Equal(t, first, allocate(t, p, "web"))
+	require.NoError(t, p.Free(t.Context(), "web"))
+	require.NoError(t, p.Claim(t.Context(), "web", first, false))
+}
+
 // overmount puts a file over another one, in the tests' own mount namespace.
 func overmount(t *testing.T, target, text string) {
 	t.Helper()

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/core/idmap"
@@ -32,8 +34,33 @@ func newHostIDs(project idmap.Project) (hostIDs, error) {
 		}
 		shared := own.Identity()
 		ids.shared = &shared
+		return ids, nil
 	}
+	look := &recentLook{}
+	look.host() // the first container needs it soon
+	ids.Host = look.host
 	return ids, nil
+}
+
+// recentLook is what the host's ids were used for not long ago: the containers of
+// a project are made at once.
+type recentLook struct {
+	mu    sync.Mutex
+	began time.Time
+	found *idmap.Host
+}
+
+// lookAge is how old a look may be. What took ids since is not seen, as what takes
+// them right after a look is not.
+const lookAge = time.Second
+
+func (r *recentLook) host() *idmap.Host {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.found == nil || time.Since(r.began) > lookAge {
+		r.began, r.found = time.Now(), idmap.Look()
+	}
+	return r.found
 }
 
 // from are the maps of a container whose range begins at first.
