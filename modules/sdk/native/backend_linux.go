@@ -118,6 +118,8 @@ func Open(ctx context.Context, opts Options) (*Backend, error) {
 			return nil, err
 		}
 	}
+	// Nearly every container has it, and the first needs it soon.
+	b.tasks.Go(func() { _, _ = b.filters.program(container.Config{}, 0) })
 	b.net = projectNetwork{
 		spec: network.RouterSpec{Project: opts.Project, Pin: filepath.Join(opts.RunDir, "router")},
 		file: filepath.Join(opts.StateDir, "network.json"),
