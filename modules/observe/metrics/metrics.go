@@ -101,7 +101,7 @@ func (r Reading) Since(before Reading) Rates {
 	rate := func(now, then int64) float64 { return float64(max(0, now-then)) / over.Seconds() }
 	return Rates{
 		Over:  over,
-		CPU:   max(0, (r.CPU - before.CPU).Seconds()) / over.Seconds(),
+		CPU:   max(0, (r.CPU-before.CPU).Seconds()) / over.Seconds(),
 		Net:   Rate{rate(r.Net.In, before.Net.In), rate(r.Net.Out, before.Net.Out)},
 		Block: Rate{rate(r.Block.In, before.Block.In), rate(r.Block.Out, before.Block.Out)},
 	}

@@ -70,37 +70,33 @@ func addProcesses(f *files, reading *Reading, pids []int) error {
 }
 
 func addProcess(f *files, reading *Reading, wanted map[Measure]bool, pid int) error {
-	if wanted[CPU] || wanted[PIDs] {
-		text, err := f.read(proc(pid, "stat"))
-		if err != nil {
-			return err
-		}
-		// The command's name, in parentheses, may have blanks and parentheses.
-		fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-		if len(fields) < 18 {
-			return fs.ErrNotExist
-		}
+	text, err := f.read(proc(pid, "stat"))
+	if err != nil {
+		return err
+	}
+	// The command's name, in parentheses, may have blanks and parentheses.
+	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	if len(fields) < 22 {
+		return fs.ErrNotExist
+	}
+	if wanted[CPU] {
 		for _, ticks := range fields[11:15] { // utime, stime, cutime, cstime
-			n, _ := keyed(ticks, "")
+			n, _ := number(ticks)
 			reading.CPU += time.Duration(n) * userTick
 		}
-		threads, _ := keyed(fields[17], "")
+	}
+	if wanted[PIDs] {
+		threads, _ := number(fields[17])
 		reading.PIDs += int(threads)
 	}
 	if wanted[Memory] {
-		text, err := f.read(proc(pid, "statm"))
-		if err != nil {
-			return err
-		}
-		if fields := bytes.Fields(text); len(fields) > 1 {
-			pages, _ := keyed(fields[1], "")
-			reading.Memory += pages * int64(os.Getpagesize())
-		}
+		pages, _ := number(fields[21])
+		reading.Memory += pages * int64(os.Getpagesize())
 	}
 	if !wanted[Block] {
 		return nil
 	}
-	text, err := f.read(proc(pid, "io"))
+	text, err = f.read(proc(pid, "io"))
 	if errors.Is(err, fs.ErrPermission) {
 		// It became another user's by a set-user-id program; the rest is not secret.
 		return nil
@@ -230,8 +226,6 @@ func total(text []byte, key string) (sum int64) {
 		sum += n
 	}
 }
-
-func lines(text []byte) int { return bytes.Count(text, []byte("\n")) }
 
 // numbers returns those of a text with one a line.
 func numbers(text []byte) (list []int) {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -129,28 +130,21 @@ func (r *Reader) readCgroup(f *files, dir string, reading *Reading) error {
 	usage, _ := keyed(text, "usage_usec ")
 	reading.CPU = time.Duration(usage) * time.Microsecond
 
-	missing := func(m Measure, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			reading.Approximate = append(reading.Approximate, m)
-			return nil
+	for _, m := range []struct {
+		measure    Measure
+		controller string
+		read       func(*files, string, *Reading) error
+	}{{Memory, "memory", readMemory}, {PIDs, "pids", readPIDs}, {Block, "io", readBlock}} {
+		err := fs.ErrNotExist
+		if slices.Contains(r.hierarchy.Controllers, m.controller) {
+			err = m.read(f, dir, reading)
 		}
-		return err
+		if errors.Is(err, fs.ErrNotExist) { // or it is not enabled in this one
+			reading.Approximate = append(reading.Approximate, m.measure)
+		} else if err != nil {
+			return err
+		}
 	}
-	if err := missing(Memory, r.readMemory(f, dir, reading)); err != nil {
-		return err
-	}
-	text, err = f.read(filepath.Join(dir, "io.stat"))
-	if err := missing(Block, err); err != nil {
-		return err
-	}
-	if err == nil {
-		reading.Block = Traffic{In: total(text, "rbytes="), Out: total(text, "wbytes=")}
-	}
-	// The pids controller counts what this file lists.
-	if text, err = f.read(filepath.Join(dir, "cgroup.threads")); err != nil {
-		return err
-	}
-	reading.PIDs = lines(text)
 	if r.opts.Pressure {
 		if err := readPressure(f, dir, &reading.Pressure); err != nil {
 			return err
@@ -165,7 +159,7 @@ func (r *Reader) readCgroup(f *files, dir string, reading *Reading) error {
 	return addProcesses(f, reading, numbers(text))
 }
 
-func (r *Reader) readMemory(f *files, dir string, reading *Reading) error {
+func readMemory(f *files, dir string, reading *Reading) error {
 	text, err := f.read(filepath.Join(dir, "memory.current"))
 	if err != nil {
 		return err
@@ -180,4 +174,17 @@ func (r *Reader) readMemory(f *files, dir string, reading *Reading) error {
 	}
 	reading.OOMKills, _ = keyed(text, "oom_kill ")
 	return nil
+}
+
+func readPIDs(f *files, dir string, reading *Reading) error {
+	text, err := f.read(filepath.Join(dir, "pids.current"))
+	n, _ := keyed(text, "")
+	reading.PIDs = int(n)
+	return err
+}
+
+func readBlock(f *files, dir string, reading *Reading) error {
+	text, err := f.read(filepath.Join(dir, "io.stat"))
+	reading.Block = Traffic{In: total(text, "rbytes="), Out: total(text, "wbytes=")}
+	return err
 }
