@@ -219,6 +219,9 @@ type Info struct {
 	Address  string       `json:"address,omitempty"` // in the project's network
 	Expose   []Exposure   `json:"expose,omitempty"`
 
+	// Paused: its processes are frozen.
+	Paused bool `json:"paused,omitempty"`
+
 	// NoCgroup: while it runs it shares the cgroup of who started it.
 	NoCgroup bool `json:"no_cgroup,omitempty"`
 

@@ -77,8 +77,8 @@ type Reading struct {
 
 // Traffic counts bytes since a container was started, as it sees them.
 type Traffic struct {
-	In  int64 // received, or read
-	Out int64 // sent, or written
+	In  int64 `json:"in"`  // received, or read
+	Out int64 `json:"out"` // sent, or written
 }
 
 // Rates are what a container used in the time between two readings.
@@ -89,7 +89,10 @@ type Rates struct {
 }
 
 // Rate is in bytes per second.
-type Rate struct{ In, Out float64 }
+type Rate struct {
+	In  float64 `json:"in"`
+	Out float64 `json:"out"`
+}
 
 // Since returns the rates from an earlier reading to this one. A counter that
 // went back, as approximate ones may, is a rate of zero.

@@ -72,6 +72,7 @@ type Component struct {
 	Unenforced []string `json:"unenforced,omitempty"` // see container.Info
 
 	Stopped    bool `json:"stopped,omitempty"`    // it ended because it was told to
+	Paused     bool `json:"paused,omitempty"`     // its processes are frozen
 	Restarting bool `json:"restarting,omitempty"` // its policy is about to start it again
 
 	Started  time.Time `json:"started,omitzero"`

@@ -139,6 +139,7 @@ func TestUsageErrors(t *testing.T) {
 		"fmt a.ctst -":               "stands alone",
 		"plan -f a.ctst b.ctst":      "two files: b.ctst as an argument and a.ctst with -f",
 		"ps --json -q":               "choose one",
+		"ps --watch -q":              "--watch is for the table",
 		"logs --tail x":              "invalid argument",
 		"logs --tail -1":             "a number of lines is wanted",
 		"stop --force --timeout 1s":  "leave --timeout away",

@@ -11,89 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/containust/containust/modules/cli/internal/render"
-	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/graph"
 	"github.com/containust/containust/modules/sdk"
 )
-
-func newPs(a *app) *cobra.Command {
-	var all, asJSON, quiet bool
-	cmd := &cobra.Command{
-		Use:     "ps",
-		Short:   "List what runs",
-		Long:    `ps lists the components that run, with -a also those that do not.`,
-		Example: examples("ctst ps", "ctst ps -a --json"),
-		Args:    arguments(0, 0, "no argument"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.ps(cmd.Context(), all, asJSON, quiet)
-		},
-	}
-	cmd.Flags().BoolVarP(&all, "all", "a", false, "also what does not run")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "a JSON array")
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "only the names, one a line")
-	return cmd
-}
-
-func (a *app) ps(ctx context.Context, all, asJSON, quiet bool) error {
-	if asJSON && quiet {
-		return errJSONQuiet
-	}
-	eng, err := a.open()
-	if err != nil {
-		return err
-	}
-	list, err := eng.List(ctx)
-	if err != nil {
-		return err
-	}
-	shown := make([]sdk.Component, 0, len(list))
-	for _, c := range list {
-		if all || runs(c) {
-			shown = append(shown, c)
-		}
-	}
-	switch {
-	case asJSON:
-		return a.json(shown)
-	case quiet:
-		for _, name := range componentNames(shown) {
-			if _, err := fmt.Fprintln(a.Stdout, name); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if err := render.Components(a.Stdout, shown, time.Now(), a.style(a.Stdout)); err != nil {
-		return err
-	}
-	var alone []string
-	for _, c := range shown {
-		if c.NoCgroup {
-			alone = append(alone, string(c.ID))
-		}
-	}
-	if len(alone) > 0 {
-		a.talk().Line("No cgroup of its own: %s (see ctst doctor)", strings.Join(alone, ", "))
-	}
-	for _, c := range shown {
-		if len(c.Unenforced) > 0 {
-			a.talk().Line("Not enforced on this machine: %s of %s", strings.Join(c.Unenforced, ", "), c.ID)
-		}
-	}
-	if hidden := len(list) - len(shown); hidden > 0 {
-		a.talk().Line("%s not running: %s ps -a", render.Count(hidden, "component"), a.self())
-	}
-	return nil
-}
-
-func runs(c sdk.Component) bool {
-	switch c.Status {
-	case container.StatusStarting, container.StatusRunning, container.StatusStopping:
-		return true
-	case container.StatusCreated, container.StatusExited, container.StatusCompleted, container.StatusFailed:
-	}
-	return false
-}
 
 func newLogs(a *app) *cobra.Command {
 	var opts sdk.LogOptions
