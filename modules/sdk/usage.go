@@ -82,7 +82,7 @@ func component(name string, c *state.Component) Component {
 			ID: container.ID(name), Status: c.Status, Health: c.Health, PID: c.PID,
 			Exit: c.Exit, Reason: c.Reason, Restarts: c.Restarts,
 			Started: c.Started, Finished: c.Finished, Expose: c.Spec.Network.Expose,
-			NoCgroup: c.NoCgroup, Unenforced: c.Unenforced, Paused: c.Paused,
+			NoCgroup: c.NoCgroup, Unenforced: c.Unenforced, Paused: c.Paused, Address: c.Address,
 		},
 		Image: c.Image, DependsOn: c.DependsOn, Job: c.Spec.Job,
 		limits: c.Spec.Resources, network: c.Spec.Network.Mode,

@@ -15,5 +15,8 @@ func Open(Options) (*Reader, error) {
 	return nil, fmt.Errorf("metrics: containers are read on Linux: %w", errors.ErrUnsupported)
 }
 
+// Processes needs Linux.
+func (*Reader) Processes(Target) ([]int, error) { return nil, nil }
+
 // Read needs Linux.
 func (*Reader) Read([]Target) []Reading { return nil }

@@ -55,6 +55,22 @@ func (r *Reader) Read(targets []Target) []Reading {
 	return readings
 }
 
+// Processes returns the ids of a container's processes, on this machine.
+func (r *Reader) Processes(t Target) ([]int, error) {
+	if !t.Cgroup || r.hierarchy == nil {
+		return r.withoutCgroup([]Target{t})[t.PID], nil
+	}
+	dir, err := r.folder(t.PID)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	text, err := (&files{}).read(filepath.Join(dir, "cgroup.procs"))
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	return numbers(text), nil
+}
+
 // read reads one target. members are its processes where it has no cgroup.
 func (r *Reader) read(f *files, t Target, members []int) Reading {
 	reading := Reading{Time: time.Now()}

@@ -68,6 +68,8 @@ type Component struct {
 	Exit     *container.ExitStatus  `json:"exit,omitempty"`
 	Restarts int                    `json:"restarts,omitempty"`
 
+	Address string `json:"address,omitempty"` // in the project's network
+
 	NoCgroup   bool     `json:"no_cgroup,omitempty"`  // see container.Info
 	Unenforced []string `json:"unenforced,omitempty"` // see container.Info
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/containust/containust/modules/cli/internal/render"
 	"github.com/containust/containust/modules/graph"
+	"github.com/containust/containust/modules/lang/diag"
 	"github.com/containust/containust/modules/sdk"
 )
 
@@ -117,24 +118,34 @@ func (a *app) stop(ctx context.Context, opts sdk.StopOptions) error {
 
 func newRm(a *app) *cobra.Command {
 	var opts sdk.RemoveOptions
+	all := false
 	cmd := &cobra.Command{
 		Use:   "rm [NAME…]",
 		Short: "Remove stopped components and what belongs to them",
 		Long: `rm removes stopped components and what they wrote outside of volumes. Named
-volumes stay, unless --volumes is given: then all data in them is gone.`,
-		Example:           examples("ctst rm", "ctst rm --force api", "ctst rm --force --volumes"),
+volumes stay, unless --volumes is given: then all data in them is gone. --all
+removes what is left of the project too, logs included: its .containust folder,
+but for the folder secrets and files that are not from ctst.`,
+		Example:           examples("ctst rm", "ctst rm --force api", "ctst rm --force --volumes", "ctst rm --force --volumes --all"),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.Names = args
-			return a.rm(cmd.Context(), opts)
+			switch {
+			case all && len(args) > 0:
+				return usage("--all is for the whole project: leave the names away")
+			case all && !opts.Volumes:
+				return usage("--all removes the volumes too: say so with --volumes")
+			}
+			return a.rm(cmd.Context(), opts, all)
 		},
 	}
 	cmd.Flags().BoolVar(&opts.Force, "force", false, "stop them first")
 	cmd.Flags().BoolVar(&opts.Volumes, "volumes", false, "also the project's named volumes, with all that is in them")
+	cmd.Flags().BoolVar(&all, "all", false, "with --volumes: also logs and state, the whole project folder")
 	return cmd
 }
 
-func (a *app) rm(ctx context.Context, opts sdk.RemoveOptions) error {
+func (a *app) rm(ctx context.Context, opts sdk.RemoveOptions, all bool) error {
 	if opts.Volumes && len(opts.Names) > 0 {
 		return usage("--volumes is for the whole project, whose volumes they are: leave the names away")
 	}
@@ -157,6 +168,13 @@ func (a *app) rm(ctx context.Context, opts sdk.RemoveOptions) error {
 	talk.Status("")
 	if err == nil && removing.Count() == 0 && !opts.Volumes {
 		talk.Line("Nothing was there to remove.")
+	}
+	if err != nil || !all {
+		return err
+	}
+	left, err := eng.Clear(ctx)
+	if len(left) > 0 {
+		talk.Line("Left in %s, since ctst did not make it: %s", diag.Escape(shortPath(eng.Project().StateDir)), diag.Escape(strings.Join(left, ", ")))
 	}
 	return err
 }

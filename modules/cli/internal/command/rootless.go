@@ -13,7 +13,8 @@ import (
 // ordinary user's run inside of a namespace in which that user is root.
 var privileged = map[string]bool{
 	"run": true, "plan": true, "exec": true, "stop": true, "rm": true, "images": true, "doctor": true,
-	"ps": true, "logs": true,
+	"ps": true, "logs": true, "restart": true, "kill": true, "pause": true, "unpause": true, "wait": true,
+	"port": true, "inspect": true,
 }
 
 // asRoot runs the command that is asked for once more, as root of a user
