@@ -25,9 +25,13 @@ var ErrNothingRuns = errors.New("nothing of the project runs")
 // of zero is each component's own. The error matches [ErrNothingRuns] if the
 // project is down, and supervise.ErrComponent if a component did not start.
 func (e *Engine) Restart(ctx context.Context, opts StopOptions) error {
-	return e.control(ctx, opts.Names, func() error {
+	err := e.control(ctx, opts.Names, func() error {
 		return e.client.Restart(ctx, supervise.RestartRequest{Names: opts.Names, Timeout: opts.Timeout}, opts.OnEvent)
 	})
+	if errors.Is(err, supervise.ErrNotRunning) {
+		return ErrNothingRuns // what was stopped alone could have been started
+	}
+	return err
 }
 
 // Signal sends a signal, such as "HUP" or "15", to the first processes of

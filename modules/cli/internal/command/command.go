@@ -109,8 +109,8 @@ the folder, else that of the nearest parent that has a .containust folder.`,
 	}
 	add(deploy, newRun(a), newPlan(a), newBuild(a), newValidate(a), newFmt(a), newConvert(a), newGraph(a), newSchema(a))
 	add(look, newPs(a), newLogs(a), newExec(a), newStop(a), newRm(a),
-		newRestart(a), newKill(a), newPause(a), newUnpause(a), newWait(a), newPort(a), newInspect(a), newCp(a))
-	add(machine, newImages(a), newDoctor(a), newLSP(a), newVersion(a), newCompletion(a))
+		newRestart(a), newKill(a), newPause(a), newUnpause(a), newWait(a), newPort(a), newInspect(a), newCp(a), newAttach(a))
+	add(machine, newImages(a), newDoctor(a), newEnable(a), newDisable(a), newLSP(a), newVersion(a), newCompletion(a))
 	root.AddCommand(newGuard(), newSupervise())
 	for name := range former {
 		root.AddCommand(newFormer(name))

@@ -14,7 +14,7 @@ import (
 var privileged = map[string]bool{
 	"run": true, "plan": true, "exec": true, "stop": true, "rm": true, "images": true, "doctor": true,
 	"ps": true, "logs": true, "restart": true, "kill": true, "pause": true, "unpause": true, "wait": true,
-	"port": true, "inspect": true, "cp": true,
+	"port": true, "inspect": true, "cp": true, "attach": true,
 }
 
 // asRoot runs the command that is asked for once more, as root of a user
