@@ -1,6 +1,7 @@
 package command
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -41,6 +42,11 @@ func (a *app) asRoot(cmd *cobra.Command, args []string) error {
 		opts.Join = p.NamespaceFile()
 	}
 	exit, err := rootless.Run(cmd.Context(), append([]string{self}, a.Args...), os.Environ(), opts)
+	if reason, mend := rootless.Obstacle(); err != nil && reason != "" {
+		err = &exitError{code: codeUnsupported, err: &problem{
+			err: fmt.Errorf("%s: %w", reason, err), mend: []string{mend, "or run ctst as root"},
+		}}
+	}
 	if err != nil {
 		return err
 	}
