@@ -136,10 +136,11 @@ func (l *listing) measure(list []sdk.Component, moment time.Duration) (err error
 			return err
 		}
 	}
+	began := time.Now()
 	l.meter.Measure(list)
 	for _, c := range list {
 		if first && c.PID != 0 {
-			time.Sleep(moment)
+			time.Sleep(time.Until(began.Add(moment))) // many components take a part of it
 			l.meter.Measure(list)
 			break
 		}
