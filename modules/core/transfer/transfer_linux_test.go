@@ -20,6 +20,8 @@ import (
 	"github.com/containust/containust/modules/core/transfer"
 )
 
+func TestMain(m *testing.M) { os.Exit(kerneltest.Main(m, kerneltest.Leaks{})) }
+
 // tree makes files in a new folder: "path" or "path -> target" as names, a name
 // that ends in a slash being a folder. It returns the folder and opens it.
 func tree(t testing.TB, files map[string]string) (string, *os.File) {
@@ -189,6 +191,20 @@ func TestLinksStayInside(t *testing.T) {
 	}
 	require.Empty(t, list(t, host))
 	require.Len(t, list(t, dir), 4)
+}
+
+// TestCopyStaysInItsDestination copies to where a link of this machine's own waits:
+// a hostile source could bring that link itself.
+func TestCopyStaysInItsDestination(t *testing.T) {
+	outside, check := canary(t)
+	defer check(t)
+	_, from := tree(t, map[string]string{"s/x/secret": "evil", "s/x/d/secret": "evil"})
+	dir, _ := tree(t, map[string]string{"d/x -> " + outside: ""})
+	slash, err := os.Open("/")
+	require.NoError(t, err)
+	defer slash.Close()
+	_, err = transfer.Copy(t.Context(), transfer.Place{Root: from, Path: "s/."}, transfer.Place{Root: slash, Path: dir + "/d"}, transfer.Options{})
+	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
 // archive makes a tar stream of headers; regular files hold "evil".

@@ -97,6 +97,9 @@ func (r *Reader) read(f *files, t Target, members []int) Reading {
 		err = fs.ErrNotExist // files of a cgroup, or a process, that ended while they were open
 	}
 	if err != nil {
+		r.mu.Lock()
+		delete(r.folders, t.PID) // the id may be another container's next time
+		r.mu.Unlock()
 		return Reading{Time: reading.Time, Err: fmt.Errorf("metrics: read the container of process %d: %w", t.PID, err)}
 	}
 	return reading

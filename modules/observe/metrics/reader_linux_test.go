@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(busyVariable) != "" {
 		busy()
 	}
-	os.Exit(m.Run())
+	os.Exit(kerneltest.Main(m, kerneltest.Leaks{}))
 }
 
 // busy holds 64 MiB and uses a processor, until its input ends.

@@ -138,10 +138,10 @@ func (u unitFile) name() string { return filepath.Base(u.path) }
 func (a *app) findUnit(p sdk.Project) (unitFile, error) {
 	// sd_booted(3)
 	if _, err := os.Stat("/run/systemd/system"); err != nil {
-		return unitFile{}, &problem{
-			err:  fmt.Errorf("this machine is not run by systemd, whose units enable writes: %w", errors.ErrUnsupported),
-			mend: []string{fmt.Sprintf("let what starts programs here call at its start: %s run -d", a.self())},
-		}
+		return unitFile{}, &exitError{code: codeUnsupported, err: &problem{
+			err:  errors.New("this machine is not run by systemd, whose units enable writes"),
+			mend: []string{"let what starts programs on this machine call: " + a.self() + " run -d"},
+		}}
 	}
 	u := unitFile{path: filepath.Join("/etc/systemd/system", "containust-"+p.ID+".service"), user: os.Geteuid() != 0}
 	if u.user {
