@@ -94,11 +94,11 @@ type Rate struct {
 	Out float64 `json:"out"`
 }
 
-// Since returns the rates from an earlier reading to this one. A counter that
-// went back, as approximate ones may, is a rate of zero.
+// Since returns the rates from an earlier reading to this one; none without one. A
+// counter that went back, as approximate ones may, is a rate of zero.
 func (r Reading) Since(before Reading) Rates {
 	over := r.Time.Sub(before.Time)
-	if over <= 0 || r.Err != nil || before.Err != nil {
+	if over <= 0 || before.Time.IsZero() || r.Err != nil || before.Err != nil {
 		return Rates{}
 	}
 	rate := func(now, then int64) float64 { return float64(max(0, now-then)) / over.Seconds() }

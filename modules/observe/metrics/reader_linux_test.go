@@ -104,6 +104,8 @@ func TestRead(t *testing.T) {
 			require.GreaterOrEqual(t, rates.Over, 300*time.Millisecond)
 			require.Greater(t, rates.CPU, 0.02, "it does nothing but compute, on a machine that may be busy")
 			require.Less(t, rates.CPU, 4.0)
+			require.Zero(t, r.Since(metrics.Reading{}), "there was no earlier one")
+			require.Zero(t, first[i].Since(r).CPU, "time does not go back")
 			pids, err := reader.Processes(targets[i])
 			require.NoError(t, err)
 			require.Equal(t, []int{targets[i].PID}, pids)
