@@ -24,6 +24,7 @@ require (
 
 require (
 	github.com/compose-spec/compose-go/v2 v2.16.2 // indirect
+	github.com/containust/containust/modules/observe v0.1.0 // indirect
 	github.com/creachadair/mds v0.31.0 // indirect
 	github.com/distribution/reference v0.5.0 // indirect
 	github.com/docker/go-connections v0.4.0 // indirect

@@ -11,6 +11,7 @@ require (
 )
 
 require (
+	github.com/containust/containust/modules/observe v0.1.0
 	github.com/creachadair/jrpc2 v1.3.6
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/spf13/cobra v1.10.2

@@ -1,3 +1,3 @@
-// Package observe is the root of the module that will own metrics, the event
-// stream and the eBPF tracer. It holds nothing yet.
+// Package observe is the root of the module that says what containers do: what
+// they use, in package metrics.
 package observe

@@ -156,15 +156,7 @@ func (e *Engine) List(ctx context.Context) ([]Component, error) {
 	}
 	list := make([]Component, 0, len(st.Components))
 	for name, c := range st.Components {
-		list = append(list, Component{
-			Info: container.Info{
-				ID: container.ID(name), Status: c.Status, Health: c.Health, PID: c.PID,
-				Exit: c.Exit, Reason: c.Reason, Restarts: c.Restarts,
-				Started: c.Started, Finished: c.Finished, Expose: c.Spec.Network.Expose,
-				NoCgroup: c.NoCgroup, Unenforced: c.Unenforced,
-			},
-			Image: c.Image, DependsOn: c.DependsOn, Job: c.Spec.Job,
-		})
+		list = append(list, component(name, c))
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].ID < list[j].ID })
 	return list, nil

@@ -6,6 +6,7 @@ require (
 	github.com/containust/containust/modules/core v0.1.0
 	github.com/containust/containust/modules/graph v0.1.0
 	github.com/containust/containust/modules/lang v0.1.0
+	github.com/containust/containust/modules/observe v0.1.0
 	github.com/containust/containust/modules/storage v0.1.0
 )
 

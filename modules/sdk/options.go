@@ -151,4 +151,8 @@ type Component struct {
 	Image     state.Image `json:"image"`
 	DependsOn []string    `json:"depends_on,omitempty"`
 	Job       bool        `json:"job,omitempty"`
+	Usage     *Usage      `json:"usage,omitempty"` // filled in by a Meter
+
+	limits  container.Resources
+	network container.NetworkMode
 }

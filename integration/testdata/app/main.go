@@ -67,6 +67,8 @@ func run(args []string) error {
 			return err
 		}
 		say(target)
+	case "symlink": // TARGET FILE
+		return os.Symlink(args[0], args[1])
 	case "read": // FILE
 		text, err := os.ReadFile(args[0])
 		if err != nil {

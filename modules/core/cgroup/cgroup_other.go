@@ -62,6 +62,9 @@ func DeviceOf(path string) (major, minor uint32, err error) {
 // Of finds a process's cgroup. It needs Linux.
 func Of(pid int) (string, error) { return "", unsupported("find") }
 
+// Of finds a process's cgroup. It needs Linux.
+func (h *Hierarchy) Of(pid int) (string, error) { return "", unsupported("find") }
+
 // Delegated looks whether the caller may make cgroups. It needs Linux.
 func Delegated(dir string) error { return unsupported("look at") }
 

@@ -21,6 +21,11 @@ func Of(pid int) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return h.Of(pid)
+}
+
+// Of is the function Of, for who asks for many processes.
+func (h *Hierarchy) Of(pid int) (string, error) {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cgroup"))
 	if err != nil {
 		return "", &Error{Op: "find", Err: err}

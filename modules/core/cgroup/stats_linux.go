@@ -133,12 +133,12 @@ func (g *Cgroup) pressure(file string) (*Pressure, error) {
 	if err != nil {
 		return nil, cause(err)
 	}
-	return parsePressure(string(text))
+	return ParsePressure(string(text))
 }
 
-// parsePressure reads lines such as
+// ParsePressure reads the lines of a pressure file, such as
 // "some avg10=0.12 avg60=0.00 avg300=0.00 total=2500".
-func parsePressure(text string) (*Pressure, error) {
+func ParsePressure(text string) (*Pressure, error) {
 	var p Pressure
 	for line := range strings.Lines(text) {
 		var kind string

@@ -58,7 +58,7 @@ func TestParsePressure(t *testing.T) {
 		{name: "no number", text: "some avg10=x avg60=0.00 avg300=0.00 total=1\n", wrong: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := parsePressure(test.text)
+			got, err := ParsePressure(test.text)
 			if test.wrong {
 				require.Error(t, err)
 				return

@@ -219,6 +219,9 @@ type Info struct {
 	Address  string       `json:"address,omitempty"` // in the project's network
 	Expose   []Exposure   `json:"expose,omitempty"`
 
+	// Paused: its processes are frozen.
+	Paused bool `json:"paused,omitempty"`
+
 	// NoCgroup: while it runs it shares the cgroup of who started it.
 	NoCgroup bool `json:"no_cgroup,omitempty"`
 
@@ -311,6 +314,12 @@ type ExecResult struct {
 	Exit ExitStatus
 }
 
+// Root is the root file system of a running container.
+type Root struct {
+	Dir      *os.File // opened with O_PATH; the receiver closes it
+	UID, GID uint32   // of the container's user, as this machine numbers them
+}
+
 // LogOptions choose what Logs returns.
 type LogOptions struct {
 	Follow bool // go on until the context ends
@@ -337,6 +346,16 @@ type Backend interface {
 	// Stop sends the stop signal, waits, and then kills all of the container's
 	// processes. Stopping what does not run is not an error.
 	Stop(ctx context.Context, id ID, opts StopOptions) error
+	// Signal sends a signal, as StopSignal names one, to the first process of a
+	// running container. One that the process would not notice is an error.
+	Signal(ctx context.Context, id ID, signal string) error
+	// Pause freezes all processes of a running container, and Resume lets them go
+	// on. Where that is not possible the error matches errors.ErrUnsupported.
+	Pause(ctx context.Context, id ID) error
+	Resume(ctx context.Context, id ID) error
+	// OpenRoot opens the root file system of a running container, as its processes
+	// see it.
+	OpenRoot(ctx context.Context, id ID) (Root, error)
 	// Exec runs a process inside a running container and waits for its end.
 	Exec(ctx context.Context, id ID, opts ExecOptions) (ExecResult, error)
 	// Probe makes one health check of a running container; nil is healthy.

@@ -28,3 +28,6 @@ func Note(string) error {
 
 // Alone is empty: it needs Linux.
 func Alone() string { return "" }
+
+// Obstacle is empty: it needs Linux.
+func Obstacle() (reason, mend string) { return "", "" }

@@ -12,6 +12,7 @@ import (
 	"github.com/containust/containust/modules/core/cgroup"
 	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/network"
+	"github.com/containust/containust/modules/core/rootless"
 	"github.com/containust/containust/modules/core/sandbox"
 	"github.com/containust/containust/modules/core/seccomp"
 )
@@ -29,13 +30,13 @@ func Check(ctx context.Context) []Requirement {
 	if idmap.Confined() {
 		return []Requirement{
 			checkKernel(), checkIDs(), checkOwnCgroup(ctx), checkLimits(ctx), checkOverlay(), checkFilters(),
-			checkUserNamespaces(ctx), checkNetwork(ctx), wayOut(),
+			checkUserNamespaces(ctx), checkProc(), checkNetwork(ctx), wayOut(),
 		}
 	}
 	found := []Requirement{checkKernel(), checkPrivileges(), checkCgroup(), checkLimits(ctx), checkOverlay(), checkFilters()}
 	if found[1].Err == nil {
 		// Without privileges they could only fail for want of them.
-		found = append(found, checkUserNamespaces(ctx), checkNetwork(ctx))
+		found = append(found, checkUserNamespaces(ctx), checkNetwork(ctx), checkForward())
 	}
 	return found
 }
@@ -135,9 +136,55 @@ func checkUserNamespaces(ctx context.Context) Requirement {
 	ns, err := sandbox.Prepare(ctx, ids, sandbox.PrepareOptions{})
 	if err != nil {
 		r.Err = err
+		if reason, mend := rootless.Obstacle(); reason != "" {
+			r.Err, r.Mend = fmt.Errorf("%s (%w)", reason, err), mend
+		}
 		return r
 	}
 	r.Err = ns.Close()
+	return r
+}
+
+// checkProc looks whether /proc is seen whole. Where parts of it are covered, as in
+// other engines' containers, the kernel refuses who is root in a user namespace
+// only a new one (mount_too_revealing in fs/namespace.c).
+func checkProc() Requirement {
+	r := Requirement{Name: "whole /proc", Required: true, Found: "nothing of it is covered", Mend: "run ctst on the machine itself, or give the container --security-opt systempaths=unconfined"}
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	if covered := coveredProc(string(text)); len(covered) > 0 {
+		r.Err = fmt.Errorf("covered are %s", strings.Join(covered, ", "))
+	}
+	return r
+}
+
+// coveredProc lists what is mounted over parts of /proc but in folders that are
+// there for that.
+func coveredProc(mountinfo string) (covered []string) {
+	for line := range strings.Lines(mountinfo) {
+		fields := strings.Fields(line)
+		if len(fields) > 4 && strings.HasPrefix(fields[4], "/proc/") && fields[4] != "/proc/sys/fs/binfmt_misc" && fields[4] != "/proc/fs/nfsd" {
+			covered = append(covered, fields[4])
+		}
+	}
+	return covered
+}
+
+// checkForward looks for a firewall that keeps packets of containers.
+func checkForward() Requirement {
+	r := Requirement{Name: "firewall", Found: "lets packets of containers pass"}
+	chains, err := network.Dropping()
+	if err != nil {
+		r.Err, r.Mend = err, "modprobe nf_tables"
+		return r
+	}
+	if len(chains) > 0 {
+		r.Err = fmt.Errorf("components have no way out, and are not reached from other machines: %s drops what is forwarded", strings.Join(chains, ", "))
+		r.Mend = "accept in that chain what comes in or goes out by interfaces ctst*; links between components work without"
+	}
 	return r
 }
 

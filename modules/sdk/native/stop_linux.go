@@ -108,6 +108,11 @@ func (b *Backend) Stop(ctx context.Context, id container.ID, opts container.Stop
 		timeout = defaultStopTimeout
 	}
 	if timeout > 0 {
+		if r.cgroup != nil { // what is paused hears nothing
+			if err := r.cgroup.Thaw(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
 		asked, err := b.ask(cfg, r)
 		if err != nil {
 			return err

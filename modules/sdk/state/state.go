@@ -68,10 +68,13 @@ type Component struct {
 	Exit     *container.ExitStatus  `json:"exit,omitempty"`
 	Restarts int                    `json:"restarts,omitempty"`
 
+	Address string `json:"address,omitempty"` // in the project's network
+
 	NoCgroup   bool     `json:"no_cgroup,omitempty"`  // see container.Info
 	Unenforced []string `json:"unenforced,omitempty"` // see container.Info
 
 	Stopped    bool `json:"stopped,omitempty"`    // it ended because it was told to
+	Paused     bool `json:"paused,omitempty"`     // its processes are frozen
 	Restarting bool `json:"restarting,omitempty"` // its policy is about to start it again
 
 	Started  time.Time `json:"started,omitzero"`

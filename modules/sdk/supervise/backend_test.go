@@ -146,6 +146,31 @@ func (m *machine) Remove(_ context.Context, id container.ID, _ container.RemoveO
 	return nil
 }
 
+func (m *machine) Signal(_ context.Context, id container.ID, signal string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.note("signal %s %s", id, signal)
+	return nil
+}
+
+func (m *machine) Pause(_ context.Context, id container.ID) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.note("pause %s", id)
+	return nil
+}
+
+func (m *machine) Resume(_ context.Context, id container.ID) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.note("resume %s", id)
+	return nil
+}
+
+func (m *machine) OpenRoot(context.Context, container.ID) (container.Root, error) {
+	return container.Root{}, errors.ErrUnsupported
+}
+
 func (m *machine) Probe(_ context.Context, id container.ID, check container.Health) error {
 	if check.HTTP != "" {
 		return errors.New("no answer to " + check.HTTP)

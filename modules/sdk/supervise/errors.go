@@ -18,6 +18,13 @@ func (e *UnknownError) Error() string {
 // Unwrap returns fs.ErrNotExist.
 func (e *UnknownError) Unwrap() error { return fs.ErrNotExist }
 
+// PausedError names a component that is paused.
+type PausedError struct{ Name string }
+
+func (e *PausedError) Error() string {
+	return fmt.Sprintf("%s is paused: ctst unpause %[1]s lets it go on", e.Name)
+}
+
 // NotRunningError names a component that does not run, and how it is instead.
 type NotRunningError struct {
 	Name   string

@@ -71,6 +71,7 @@ func (s *Supervisor) probeOne(ctx context.Context, name string, since time.Time)
 		}
 		pause = check.Interval
 		switch {
+		case err != nil && s.paused(name): // it cannot answer
 		case err == nil:
 			failures, settled = 0, true
 			s.setHealth(name, container.HealthHealthy, "")

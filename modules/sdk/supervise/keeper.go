@@ -93,7 +93,7 @@ func (s *Supervisor) keep(ctx context.Context, name string, checkChanged <-chan 
 func (s *Supervisor) noteEnd(ctx context.Context, name string, exit container.ExitStatus) (again bool) {
 	var event Event
 	s.update(name, func(c *state.Component) {
-		c.PID, c.Start, c.Health = 0, 0, ""
+		c.PID, c.Start, c.Health, c.Paused = 0, 0, "", false
 		c.Exit, c.Finished = &exit, time.Now()
 		stopping := c.Status == container.StatusStopping
 		c.Status, c.Reason = ended(c.Spec.Job, exit)
@@ -153,7 +153,7 @@ func (s *Supervisor) launch(ctx context.Context, name string) error {
 	}
 	s.update(name, func(c *state.Component) {
 		c.Status, c.PID, c.Started, c.Exit = container.StatusRunning, pid, time.Now(), nil
-		c.NoCgroup, c.Unenforced = info.NoCgroup, info.Unenforced
+		c.NoCgroup, c.Unenforced, c.Address = info.NoCgroup, info.Unenforced, info.Address
 		if c.Spec.Health != nil {
 			c.Health = container.HealthStarting
 		}

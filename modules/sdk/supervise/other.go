@@ -45,6 +45,20 @@ func (*Client) Wait(context.Context, WaitRequest, func(Event)) (map[string]conta
 	return nil, errPlatform
 }
 
+// Restart needs Linux.
+func (*Client) Restart(context.Context, RestartRequest, func(Event)) error { return errPlatform }
+
+// Signal needs Linux.
+func (*Client) Signal(context.Context, SignalRequest, func(Event)) error { return errPlatform }
+
+// Pause needs Linux.
+func (*Client) Pause(context.Context, PauseRequest, func(Event)) error { return errPlatform }
+
+// OpenRoot needs Linux.
+func (*Client) OpenRoot(context.Context, string) (container.Root, error) {
+	return container.Root{}, errPlatform
+}
+
 // Exec needs Linux.
 func (*Client) Exec(context.Context, ExecRequest, ExecIO) (container.ExitStatus, error) {
 	return container.ExitStatus{}, errPlatform

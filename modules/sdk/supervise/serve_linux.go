@@ -221,7 +221,7 @@ func (srv *server) serve(ctx context.Context, conn *net.UnixConn) error {
 		}
 	}()
 	switch req.Method {
-	case "apply", "stop", "remove", "release":
+	case "apply", "stop", "remove", "release", "restart", "signal":
 		srv.mu.Lock()
 		srv.served = true
 		srv.mu.Unlock()
@@ -295,6 +295,9 @@ func (srv *server) call(ctx context.Context, req request, p *peer, signals <-cha
 			return nil, err
 		}
 		return srv.exec(ctx, params, p, signals)
+	}
+	if answer, ok, err := srv.control(ctx, req, p, emit); ok {
+		return answer, err
 	}
 	return nil, fmt.Errorf("unknown method %q", req.Method)
 }

@@ -45,6 +45,9 @@ const (
 	EventRemoved   EventType = "removed"
 	EventUpdated   EventType = "updated" // in place
 	EventKept      EventType = "kept"    // nothing to do
+	EventPaused    EventType = "paused"
+	EventResumed   EventType = "resumed"
+	EventSignal    EventType = "signalled" // with the signal in Text
 )
 
 // Event is something that happened to a component.

@@ -75,7 +75,7 @@ func (s *Supervisor) adopt(ctx context.Context) error {
 		switch {
 		case ok && info.Status == container.StatusRunning:
 			c.Status, c.PID, c.Restarting = container.StatusRunning, info.PID, false
-			c.NoCgroup, c.Unenforced = info.NoCgroup, info.Unenforced
+			c.NoCgroup, c.Unenforced, c.Address = info.NoCgroup, info.Unenforced, info.Address
 			s.keepLocked(name)
 		case ok && info.Exit != nil && c.Active():
 			c.PID, c.Finished = 0, info.Finished
@@ -258,6 +258,9 @@ func (s *Supervisor) Exec(ctx context.Context, name string, opts container.ExecO
 	}
 	if !c.Active() {
 		return container.ExecResult{}, &NotRunningError{Name: name, Status: c.Status, Reason: c.Reason}
+	}
+	if c.Paused {
+		return container.ExecResult{}, &PausedError{Name: name}
 	}
 	return s.backend.Exec(ctx, container.ID(name), opts)
 }

@@ -108,8 +108,9 @@ the folder, else that of the nearest parent that has a .containust folder.`,
 		}
 	}
 	add(deploy, newRun(a), newPlan(a), newBuild(a), newValidate(a), newFmt(a), newConvert(a), newGraph(a), newSchema(a))
-	add(look, newPs(a), newLogs(a), newExec(a), newStop(a), newRm(a))
-	add(machine, newImages(a), newDoctor(a), newLSP(a), newVersion(a), newCompletion(a))
+	add(look, newPs(a), newLogs(a), newExec(a), newStop(a), newRm(a),
+		newRestart(a), newKill(a), newPause(a), newUnpause(a), newWait(a), newPort(a), newInspect(a), newCp(a), newAttach(a))
+	add(machine, newImages(a), newDoctor(a), newEnable(a), newDisable(a), newLSP(a), newVersion(a), newCompletion(a))
 	root.AddCommand(newSupervise())
 	for name := range former {
 		root.AddCommand(newFormer(name))

@@ -11,89 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/containust/containust/modules/cli/internal/render"
-	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/graph"
+	"github.com/containust/containust/modules/lang/diag"
 	"github.com/containust/containust/modules/sdk"
 )
-
-func newPs(a *app) *cobra.Command {
-	var all, asJSON, quiet bool
-	cmd := &cobra.Command{
-		Use:     "ps",
-		Short:   "List what runs",
-		Long:    `ps lists the components that run, with -a also those that do not.`,
-		Example: examples("ctst ps", "ctst ps -a --json"),
-		Args:    arguments(0, 0, "no argument"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.ps(cmd.Context(), all, asJSON, quiet)
-		},
-	}
-	cmd.Flags().BoolVarP(&all, "all", "a", false, "also what does not run")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "a JSON array")
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "only the names, one a line")
-	return cmd
-}
-
-func (a *app) ps(ctx context.Context, all, asJSON, quiet bool) error {
-	if asJSON && quiet {
-		return errJSONQuiet
-	}
-	eng, err := a.open()
-	if err != nil {
-		return err
-	}
-	list, err := eng.List(ctx)
-	if err != nil {
-		return err
-	}
-	shown := make([]sdk.Component, 0, len(list))
-	for _, c := range list {
-		if all || runs(c) {
-			shown = append(shown, c)
-		}
-	}
-	switch {
-	case asJSON:
-		return a.json(shown)
-	case quiet:
-		for _, name := range componentNames(shown) {
-			if _, err := fmt.Fprintln(a.Stdout, name); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if err := render.Components(a.Stdout, shown, time.Now(), a.style(a.Stdout)); err != nil {
-		return err
-	}
-	var alone []string
-	for _, c := range shown {
-		if c.NoCgroup {
-			alone = append(alone, string(c.ID))
-		}
-	}
-	if len(alone) > 0 {
-		a.talk().Line("No cgroup of its own: %s (see ctst doctor)", strings.Join(alone, ", "))
-	}
-	for _, c := range shown {
-		if len(c.Unenforced) > 0 {
-			a.talk().Line("Not enforced on this machine: %s of %s", strings.Join(c.Unenforced, ", "), c.ID)
-		}
-	}
-	if hidden := len(list) - len(shown); hidden > 0 {
-		a.talk().Line("%s not running: %s ps -a", render.Count(hidden, "component"), a.self())
-	}
-	return nil
-}
-
-func runs(c sdk.Component) bool {
-	switch c.Status {
-	case container.StatusStarting, container.StatusRunning, container.StatusStopping:
-		return true
-	case container.StatusCreated, container.StatusExited, container.StatusCompleted, container.StatusFailed:
-	}
-	return false
-}
 
 func newLogs(a *app) *cobra.Command {
 	var opts sdk.LogOptions
@@ -197,24 +118,34 @@ func (a *app) stop(ctx context.Context, opts sdk.StopOptions) error {
 
 func newRm(a *app) *cobra.Command {
 	var opts sdk.RemoveOptions
+	all := false
 	cmd := &cobra.Command{
 		Use:   "rm [NAME…]",
 		Short: "Remove stopped components and what belongs to them",
 		Long: `rm removes stopped components and what they wrote outside of volumes. Named
-volumes stay, unless --volumes is given: then all data in them is gone.`,
-		Example:           examples("ctst rm", "ctst rm --force api", "ctst rm --force --volumes"),
+volumes stay, unless --volumes is given: then all data in them is gone. --all
+removes what is left of the project too, logs included: its .containust folder,
+but for the folder secrets and files that are not from ctst.`,
+		Example:           examples("ctst rm", "ctst rm --force api", "ctst rm --force --volumes", "ctst rm --force --volumes --all"),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.Names = args
-			return a.rm(cmd.Context(), opts)
+			switch {
+			case all && len(args) > 0:
+				return usage("--all is for the whole project: leave the names away")
+			case all && !opts.Volumes:
+				return usage("--all removes the volumes too: say so with --volumes")
+			}
+			return a.rm(cmd.Context(), opts, all)
 		},
 	}
 	cmd.Flags().BoolVar(&opts.Force, "force", false, "stop them first")
 	cmd.Flags().BoolVar(&opts.Volumes, "volumes", false, "also the project's named volumes, with all that is in them")
+	cmd.Flags().BoolVar(&all, "all", false, "with --volumes: also logs and state, the whole project folder")
 	return cmd
 }
 
-func (a *app) rm(ctx context.Context, opts sdk.RemoveOptions) error {
+func (a *app) rm(ctx context.Context, opts sdk.RemoveOptions, all bool) error {
 	if opts.Volumes && len(opts.Names) > 0 {
 		return usage("--volumes is for the whole project, whose volumes they are: leave the names away")
 	}
@@ -237,6 +168,13 @@ func (a *app) rm(ctx context.Context, opts sdk.RemoveOptions) error {
 	talk.Status("")
 	if err == nil && removing.Count() == 0 && !opts.Volumes {
 		talk.Line("Nothing was there to remove.")
+	}
+	if err != nil || !all {
+		return err
+	}
+	left, err := eng.Clear(ctx)
+	if len(left) > 0 {
+		talk.Line("Left in %s, since ctst did not make it: %s", diag.Escape(shortPath(eng.Project().StateDir)), diag.Escape(strings.Join(left, ", ")))
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -13,7 +14,8 @@ import (
 // ordinary user's run inside of a namespace in which that user is root.
 var privileged = map[string]bool{
 	"run": true, "plan": true, "exec": true, "stop": true, "rm": true, "images": true, "doctor": true,
-	"ps": true, "logs": true,
+	"ps": true, "logs": true, "restart": true, "kill": true, "pause": true, "unpause": true, "wait": true,
+	"port": true, "inspect": true, "cp": true, "attach": true,
 }
 
 // asRoot runs the command that is asked for once more, as root of a user
@@ -40,6 +42,11 @@ func (a *app) asRoot(cmd *cobra.Command, args []string) error {
 		opts.Join = p.NamespaceFile()
 	}
 	exit, err := rootless.Run(cmd.Context(), append([]string{self}, a.Args...), os.Environ(), opts)
+	if reason, mend := rootless.Obstacle(); err != nil && reason != "" {
+		err = &exitError{code: codeUnsupported, err: &problem{
+			err: fmt.Errorf("%s: %w", reason, err), mend: []string{mend, "or run ctst as root"},
+		}}
+	}
 	if err != nil {
 		return err
 	}

@@ -180,7 +180,7 @@ func (r *Deploy) Summary() {
 	}
 }
 
-// Stopping tells a person how stopping or removing goes.
+// Stopping tells a person how stopping, restarting, pausing or removing goes.
 type Stopping struct {
 	talk  *Talk
 	width int // of the names
@@ -211,6 +211,21 @@ func (s *Stopping) Event(e supervise.Event) {
 		s.names = slices.DeleteFunc(s.names, func(n string) bool { return n == name })
 		s.count++
 		s.talk.Line("  %s %s  stopped  %s", s.talk.Style.Green("✔"), pad(name, s.width), s.talk.Style.Dim(Elapsed(e.Elapsed)))
+	case supervise.EventReady:
+		s.count++
+		s.talk.Line("  %s %s  started  %s", s.talk.Style.Green("✔"), pad(name, s.width), s.talk.Style.Dim(Elapsed(e.Elapsed)))
+	case supervise.EventFailed:
+		s.talk.Line("  %s %s  %s", s.talk.Style.Red("✘"), pad(name, s.width), diag.Escape(strings.ReplaceAll(e.Text, "\n", " ")))
+	case supervise.EventUnhealthy:
+		s.talk.Line("  %s %s  unhealthy: %s", s.talk.Style.Red("✘"), pad(name, s.width), diag.Escape(e.Text))
+	case supervise.EventSkipped:
+		s.talk.Line("  · %s  not started: %s", pad(name, s.width), diag.Escape(e.Text))
+	case supervise.EventPaused, supervise.EventResumed:
+		s.count++
+		s.talk.Line("  %s %s  %s", s.talk.Style.Green("✔"), pad(name, s.width), e.Type)
+	case supervise.EventSignal:
+		s.count++
+		s.talk.Line("  %s %s  got SIG%s", s.talk.Style.Green("✔"), pad(name, s.width), diag.Escape(e.Text))
 	case supervise.EventRemoved:
 		s.count++
 		s.talk.Line("  %s %s  removed", s.talk.Style.Green("-"), pad(name, s.width))

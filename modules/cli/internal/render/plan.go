@@ -277,6 +277,9 @@ func tally(p *plan.Plan) string {
 	return strings.Join(parts, ", ")
 }
 
+// Listening is where this machine listens for an exposed port: "127.0.0.1:8080".
+func Listening(e container.Exposure) string { return endpoint(e.Address, e.HostPort, e.Protocol) }
+
 // Ports shows where a component is reached: "127.0.0.1:8080 → 8080".
 func Ports(exposures []container.Exposure) string {
 	var parts []string

@@ -106,15 +106,7 @@ func pad(text string, width int) string {
 // Table writes rows in columns as wide as their widest cell, two blanks apart.
 // style, if not nil, colours a cell after it was padded.
 func Table(w io.Writer, rows [][]string, style func(row, column int, text string) string) error {
-	var widths []int
-	for _, row := range rows {
-		for i, cell := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
+	widths := columnWidths(rows)
 	var out strings.Builder
 	for r, row := range rows {
 		var line strings.Builder
@@ -132,4 +124,26 @@ func Table(w io.Writer, rows [][]string, style func(row, column int, text string
 	}
 	_, err := io.WriteString(w, out.String())
 	return err
+}
+
+func columnWidths(rows [][]string) []int {
+	var widths []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	return widths
+}
+
+// tableWidth is how wide Table makes these rows.
+func tableWidth(rows [][]string) int {
+	width := -2
+	for _, column := range columnWidths(rows) {
+		width += column + 2
+	}
+	return width
 }

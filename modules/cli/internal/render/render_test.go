@@ -19,6 +19,7 @@ import (
 	"github.com/containust/containust/modules/lang/schema"
 	"github.com/containust/containust/modules/lang/stack"
 	"github.com/containust/containust/modules/lang/token"
+	"github.com/containust/containust/modules/observe/metrics"
 	"github.com/containust/containust/modules/sdk"
 	"github.com/containust/containust/modules/sdk/plan"
 	"github.com/containust/containust/modules/sdk/state"
@@ -231,7 +232,13 @@ func TestGolden(t *testing.T) {
 			return nil
 		},
 		"ps": func(w io.Writer, style render.Style) error {
-			return render.Components(w, components(), now, style)
+			return render.Components(w, components(), render.PsOptions{Now: now, Style: style})
+		},
+		"ps-120": func(w io.Writer, style render.Style) error {
+			return render.Components(w, components(), render.PsOptions{Now: now, Style: style, Width: 120})
+		},
+		"ps-80": func(w io.Writer, style render.Style) error {
+			return render.Components(w, components(), render.PsOptions{Now: now, Style: style, Width: 80})
 		},
 		"images": func(w io.Writer, style render.Style) error {
 			return render.Images(w, []store.Image{
@@ -268,6 +275,16 @@ func components() []sdk.Component {
 	store.Health, store.Started = container.HealthHealthy, now.Add(-2*time.Hour)
 	api := info("api", container.StatusRunning)
 	api.Health, api.Restarts, api.Started = container.HealthUnhealthy, 2, now.Add(-9*time.Minute)
+	store.Usage = &sdk.Usage{
+		CPU: 0.0013, Memory: 3250585, MemoryLimit: 64 << 20, PIDs: 5,
+		Net: metrics.Traffic{In: 1200, Out: 900}, Block: metrics.Traffic{Out: 999_960},
+	}
+	api.Usage = &sdk.Usage{
+		CPU: 1.024, Memory: 18<<20 + 400<<10, PIDs: 11, Missing: []metrics.Measure{metrics.Net},
+		Approximate: []metrics.Measure{metrics.Memory, metrics.Block},
+	}
+	still := info("still", container.StatusRunning)
+	still.Paused, still.Health, still.Started = true, container.HealthHealthy, now.Add(-time.Minute)
 	web := info("web", container.StatusStarting)
 	web.Expose = []container.Exposure{
 		{Address: "127.0.0.1", HostPort: 8080, ContainerPort: 80, Protocol: "tcp"},
@@ -279,7 +296,7 @@ func components() []sdk.Component {
 	old.Exit, old.Finished = &container.ExitStatus{Code: 137, Signal: 9}, now.Add(-80*time.Hour)
 	bad := info("bad", container.StatusFailed)
 	bad.Reason = "sandbox: execve /no/such: no such file or directory\nsecond line"
-	return []sdk.Component{store, api, web, migrate, old, bad}
+	return []sdk.Component{store, api, still, web, migrate, old, bad}
 }
 
 func golden(t *testing.T, name, got string) {

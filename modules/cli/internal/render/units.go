@@ -32,6 +32,22 @@ func Size(n int64) string {
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", value), ".0") + " " + unit
 }
 
+// Traffic returns a number of bytes that were moved, in decimal units as networks
+// count: "1.2 kB".
+func Traffic(n int64) string {
+	if n < 1000 {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, unit := float64(n), ""
+	for _, unit = range []string{"kB", "MB", "GB", "TB", "PB"} {
+		value /= 1000
+		if value < 999.95 {
+			break
+		}
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", value), ".0") + " " + unit
+}
+
 // Elapsed returns how long something took, as exactly as is worth telling.
 func Elapsed(d time.Duration) string {
 	switch {
