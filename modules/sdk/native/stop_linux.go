@@ -41,7 +41,7 @@ func (b *Backend) watch(name string, c *instance, r *run) {
 		b.log.Error("clean up", "container", name, "error", err)
 	}
 	for _, p := range r.logs {
-		p.drain()
+		p.drain(b.log)
 	}
 	b.noteEnd(name, c, exit)
 	b.mu.Lock()
