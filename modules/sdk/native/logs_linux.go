@@ -83,10 +83,14 @@ func (p *pump) run(log *slog.Logger) error {
 		return err
 	}
 	for failing := false; ; {
-		if err := pipe.Read(readable); err != nil {
+		var revents int16
+		if err := pipe.Read(func(fd uintptr) bool { revents = pending(fd); return revents != 0 }); err != nil {
 			return err
 		}
-		n, err := p.move(pipe)
+		if revents&unix.POLLIN == 0 {
+			return nil // the last writer is gone
+		}
+		err := p.move(pipe)
 		switch {
 		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -97,8 +101,6 @@ func (p *pump) run(log *slog.Logger) error {
 			}
 			failing = true
 			time.Sleep(retryWrite)
-		case n == 0:
-			return nil
 		default:
 			if failing {
 				log.Info("log is written again", "stream", p.name)
@@ -108,23 +110,29 @@ func (p *pump) run(log *slog.Logger) error {
 	}
 }
 
-// readable tells whether there is something in a pipe, or nobody is left who
-// could write to it.
-func readable(pipe uintptr) bool {
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(pipe), Events: unix.POLLIN}}, 0)
-	return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
+// pending returns what poll(2) says about a pipe: POLLIN if there is something in
+// it, POLLHUP if nobody is left who could write to it.
+func pending(pipe uintptr) int16 {
+	fds := []unix.PollFd{{Fd: int32(pipe), Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(fds, 0); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	return fds[0].Revents
 }
 
-// move moves what is in the pipe, and returns how much that was.
-func (p *pump) move(pipe syscall.RawConn) (n int64, err error) {
+// move moves what is in the pipe.
+func (p *pump) move(pipe syscall.RawConn) error {
 	// The time is written first: a reader that sees the bytes sees it too.
 	if err := p.log.Begin(time.Now()); err != nil {
-		return 0, err
+		return err
 	}
 	file, err := p.log.Data().SyscallConn()
 	if err != nil {
-		return 0, err
+		return err
 	}
+	var n int64
 	var moveErr error
 	err = pipe.Read(func(from uintptr) bool {
 		err := file.Control(func(to uintptr) {
@@ -134,9 +142,9 @@ func (p *pump) move(pipe syscall.RawConn) (n int64, err error) {
 		return true
 	})
 	if err = errors.Join(err, moveErr); err != nil {
-		return 0, err
+		return err
 	}
-	return n, p.log.Added(n)
+	return p.log.Added(n)
 }
 
 // stop ends the pump at once; what is in the pipe stays there.
@@ -146,17 +154,21 @@ func (p *pump) stop() { _ = p.fifo.SetReadDeadline(time.Unix(1, 0)) }
 // in its log: the disk may be full, and somebody else may have its pipe.
 const drainTime = 5 * time.Second
 
-// drain returns when everything that was written is in the file. All writers
-// have ended.
-func (p *pump) drain(log *slog.Logger) {
-	select {
-	case <-p.ended:
-		return
-	case <-time.After(drainTime):
+// drain returns when everything that a container wrote is in its files. All
+// writers have ended.
+func (b *Backend) drain(pumps []*pump) {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	for _, p := range pumps {
+		select {
+		case <-p.ended:
+			continue
+		case <-ctx.Done():
+		}
+		b.log.Error("the end of a log is lost: it could not be written", "stream", p.name)
+		p.stop()
+		<-p.ended
 	}
-	log.Error("the end of a log is lost: it could not be written", "stream", p.name)
-	p.stop()
-	<-p.ended
 }
 
 // Logs returns what a container wrote.
