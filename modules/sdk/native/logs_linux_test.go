@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/kerneltest"
 	"github.com/containust/containust/modules/sdk/logfile"
 	"github.com/containust/containust/modules/sdk/native"
 )
@@ -109,6 +110,12 @@ func TestLogsSurviveKills(t *testing.T) {
 			p.reopen(t, func(o *native.Options) { o.LogLimits = limits })
 			p.start(t, p.writer(t, program, "w", "count", "20000000"))
 			require.NoError(t, p.Close())
+			open := false
+			defer func() {
+				if !open {
+					p.open(t) // so that the container can be stopped
+				}
+			}()
 
 			// Somebody follows it all the time.
 			path := logfile.Path(p.opts.StateDir, "w", false)
@@ -147,6 +154,7 @@ func TestLogsSurviveKills(t *testing.T) {
 			}
 
 			p.open(t)
+			open = true
 			require.NoError(t, p.Stop(t.Context(), "w", container.StopOptions{}))
 			select {
 			case err := <-following:
@@ -303,4 +311,53 @@ func TestRemoveRemovesRotatedLogs(t *testing.T) {
 	left, err = os.ReadDir(filepath.Join(p.opts.StateDir, "logs"))
 	require.NoError(t, err)
 	require.Empty(t, left)
+}
+
+// What a container that floods its log gets, through its pipe into files that are
+// rotated.
+func BenchmarkFlood(b *testing.B) {
+	kerneltest.RequireRoot(b)
+	program := filepath.Join(b.TempDir(), "write")
+	require.NoError(b, kerneltest.Build(program, "./testdata/write"))
+	text, err := os.ReadFile(program)
+	require.NoError(b, err)
+	backend, err := native.Open(b.Context(), native.Options{
+		Project: "bench-flood", StateDir: b.TempDir(), RunDir: filepath.Join(b.TempDir(), "run"),
+	})
+	require.NoError(b, err)
+	p := &project{Backend: backend}
+	const size = 4 << 30
+	b.SetBytes(size)
+	cfg := p.writer(b, text, "flood", "flood", strconv.Itoa(size))
+	id, err := p.Create(b.Context(), cfg)
+	require.NoError(b, err)
+	for b.Loop() {
+		_, err := p.Start(b.Context(), id)
+		require.NoError(b, err)
+		exit, err := p.Wait(b.Context(), id)
+		require.NoError(b, err)
+		require.Equal(b, container.ExitStatus{}, exit)
+	}
+	require.NoError(b, p.Release(context.Background()))
+	require.NoError(b, p.Close())
+}
+
+// The pipe alone, as what to hold the flood against.
+func BenchmarkPipe(b *testing.B) {
+	program := filepath.Join(b.TempDir(), "write")
+	require.NoError(b, kerneltest.Build(program, "./testdata/write"))
+	const size = 4 << 30
+	b.SetBytes(size)
+	for b.Loop() {
+		r, w, err := os.Pipe()
+		require.NoError(b, err)
+		_, err = unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, 1<<20)
+		require.NoError(b, err)
+		cmd := exec.Command(program, "flood", strconv.Itoa(size))
+		cmd.Stdout = w
+		require.NoError(b, errors.Join(cmd.Start(), w.Close()))
+		// Read into memory, which is written nowhere.
+		_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r}, make([]byte, 1<<20))
+		require.NoError(b, errors.Join(err, cmd.Wait(), r.Close()))
+	}
 }
