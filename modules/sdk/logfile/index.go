@@ -44,7 +44,7 @@ func scanIndex(index io.ReaderAt, at int64, fn func(entry) bool) (int64, error) 
 			}
 			at += entrySize
 		}
-		if err != nil || whole == 0 {
+		if err != nil {
 			return at, nil
 		}
 	}
@@ -55,9 +55,9 @@ func scanIndex(index io.ReaderAt, at int64, fn func(entry) bool) (int64, error) 
 func (all segments) find(end int64, wanted func(time.Time) bool) (int64, error) {
 	found := end
 	for _, s := range all {
-		err := s.entries(end, func(e entry) bool {
+		err := s.entries(func(e entry) bool {
 			if wanted(time.Unix(0, e.time)) {
-				found = e.offset
+				found = min(e.offset, end)
 			}
 			return found == end
 		})
@@ -68,17 +68,16 @@ func (all segments) find(end int64, wanted func(time.Time) bool) (int64, error) 
 	return end, nil
 }
 
-// entries calls fn with what the index says about bytes before end, until fn
-// returns false.
-func (s *segment) entries(end int64, fn func(entry) bool) error {
+// entries calls fn with what the index says, until fn returns false.
+func (s *segment) entries(fn func(entry) bool) error {
 	if s.index == nil {
 		e, err := s.guess()
-		if err == nil && e.offset < end {
+		if err == nil {
 			fn(e)
 		}
 		return err
 	}
-	_, err := scanIndex(s.index, 0, func(e entry) bool { return e.offset < end && fn(e) })
+	_, err := scanIndex(s.index, 0, fn)
 	return err
 }
 

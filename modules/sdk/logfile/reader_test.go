@@ -88,6 +88,29 @@ func TestTimes(t *testing.T) {
 	}
 }
 
+// A followed stream ends where its time is over, and a long line is as old as its
+// beginning.
+func TestFollowUntil(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.out")
+	w := openWriter(t, path, logfile.Limits{})
+	defer w.Close()
+	r, err := logfile.Open(t.Context(), path, logfile.Options{Follow: true, Until: second(5)})
+	require.NoError(t, err)
+	defer r.Close()
+	writeAt(t, w, second(1), strings.Repeat("x", 64<<10))
+	writeAt(t, w, second(5), "rest\n")
+	writeAt(t, w, second(6), "too late\n")
+	for _, open := range []bool{true, false} {
+		line, err := r.Next()
+		require.NoError(t, err)
+		require.Equal(t, open, line.Open)
+		require.Equal(t, second(1), line.Time)
+	}
+	_, err = r.Next()
+	require.ErrorIs(t, err, io.EOF)
+	require.True(t, r.Over())
+}
+
 // An index says nothing about time between its entries, so that it is small.
 func TestIndexIsSmall(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.out")

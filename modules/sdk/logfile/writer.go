@@ -13,8 +13,8 @@ type Limits struct {
 	// Size is the bytes, with the index, from which on a file is done; it may
 	// grow by some hundred KiB more until a line ends. Zero: 10 MiB.
 	Size int64
-	// Files is how many are kept, with the one that is written. Zero: 3; at
-	// least 2.
+	// Files is how many are kept, with the one that is written. Zero: 3. One is as
+	// good as two: what was written last must not vanish with the next line.
 	Files int
 }
 
@@ -54,7 +54,6 @@ func OpenWriter(path string, limits Limits) (*Writer, error) {
 	if limits.Files == 0 {
 		limits.Files = defaultFiles
 	}
-	limits.Files = max(limits.Files, 2)
 	w := &Writer{path: path, limits: limits}
 	if err := w.open(); err != nil {
 		return nil, errors.Join(err, w.Close())

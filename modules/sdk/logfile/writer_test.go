@@ -143,7 +143,8 @@ func TestRotationAtLineEnd(t *testing.T) {
 
 // Whatever a killed writer leaves is read whole, and the next one goes on.
 func TestKilledWriter(t *testing.T) {
-	const limit = 400 // with 16 bytes of index for each line
+	const limit = 400                      // with 16 bytes of index for each line
+	future := time.Unix(100, 0).UnixNano() // of what was lost
 	for name, leave := range map[string]func(t *testing.T, path string){
 		"nothing":        func(*testing.T, string) {},
 		"next index":     func(t *testing.T, path string) { touch(t, path+".250.index") },
@@ -152,9 +153,9 @@ func TestKilledWriter(t *testing.T) {
 		"old ones":       func(t *testing.T, path string) { rename(t, path, path+".200"); touch(t, path) },
 		"no index":       func(t *testing.T, path string) { require.NoError(t, os.Remove(path+".200.index")) },
 		"half an entry":  func(t *testing.T, path string) { add(t, path+".200.index", []byte{1, 2, 3}) },
-		"entry for none": func(t *testing.T, path string) { add(t, path+".200.index", entry(250, 7)) },
+		"entry for none": func(t *testing.T, path string) { add(t, path+".200.index", entry(250, future)) },
 		"entries, no data": func(t *testing.T, path string) {
-			add(t, path+".200.index", slices.Concat(entry(900, 7), entry(901, 8), []byte{9}))
+			add(t, path+".200.index", slices.Concat(entry(900, future), entry(901, future), []byte{9}))
 		},
 		"somebody else's": func(t *testing.T, path string) { add(t, path+".0200", []byte("x")); add(t, path+".bak", []byte("x")) },
 	} {
@@ -183,6 +184,28 @@ func layout(t *testing.T, path string) {
 	for i := range 25 {
 		add(t, fmt.Sprintf("%s.%d.index", path, i/20*200), entry(int64(10*i), time.Unix(int64(i), 0).UnixNano()))
 	}
+}
+
+// What an index says too much is gone when the next writer is there, and it never
+// says twice what comes next.
+func TestIndexIsRepaired(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.out")
+	add(t, path, []byte(numbered(0, 2)))
+	whole := slices.Concat(entry(0, 1), entry(10, 2))
+	add(t, path+".0.index", slices.Concat(whole, entry(20, 3), entry(30, 4), entry(40, 5), []byte{6}))
+	w := openWriter(t, path, logfile.Limits{})
+	index, err := os.ReadFile(path + ".0.index")
+	require.NoError(t, err)
+	require.Equal(t, whole, index)
+
+	for i := range 3 { // and nothing came
+		require.NoError(t, w.Begin(time.Unix(int64(i), 0)))
+	}
+	writeAt(t, w, time.Unix(7, 0), "more\n")
+	require.NoError(t, w.Close())
+	index, err = os.ReadFile(path + ".0.index")
+	require.NoError(t, err)
+	require.Equal(t, slices.Concat(whole, entry(20, 7_000_000_000)), index)
 }
 
 func touch(t *testing.T, path string) { add(t, path, nil) }
