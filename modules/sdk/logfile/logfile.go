@@ -181,28 +181,24 @@ func openSegments(path string) (segments, error) {
 		if err != nil {
 			return nil, err
 		}
-		newest, err := os.Open(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		if newest == nil && len(before) == 0 {
-			return nil, err
-		}
 		all, err := openOlder(path, before)
-		if err == nil && newest != nil {
-			all, err = all.add(path, newest)
+		if err == nil {
+			all, err = all.addNewest(path)
 		}
 		after, _, listErr := older(path)
 		switch {
-		case err == nil && listErr == nil && slices.Equal(before, after):
-			return all, nil
 		case listErr != nil || err != nil && !errors.Is(err, fs.ErrNotExist):
 			return nil, errors.Join(err, listErr, all.close())
-		}
-		// Files were renamed or removed meanwhile: where the newest begins is not
-		// known.
-		if err := all.close(); err != nil {
+		case !slices.Equal(before, after):
+			// Files were renamed or removed meanwhile: where the newest begins is
+			// not known.
+			if err := all.close(); err != nil {
+				return nil, err
+			}
+		case len(all) == 0:
 			return nil, err
+		default:
+			return all, nil // maybe without a newest one, if its writer was killed
 		}
 	}
 }
@@ -222,14 +218,18 @@ func openOlder(path string, bases []int64) (all segments, err error) {
 	return all, nil
 }
 
-// add adds the newest file, which begins where the last one ends.
-func (all segments) add(path string, newest *os.File) (segments, error) {
+// addNewest adds the newest file, which begins where the last one ends.
+func (all segments) addNewest(path string) (segments, error) {
 	base, err := all.end()
-	s := &segment{base: base, data: newest}
-	if err == nil {
-		err = s.openIndex(path)
+	if err != nil {
+		return all, err
 	}
-	return append(all, s), err
+	data, err := os.Open(path)
+	if err != nil {
+		return all, err
+	}
+	s := &segment{base: base, data: data}
+	return append(all, s), s.openIndex(path)
 }
 
 func (s *segment) openIndex(path string) error {

@@ -25,8 +25,14 @@ func TestTimes(t *testing.T) {
 		at   int
 		text string
 	}{
-		{1, "a\nb\n"}, {2, "c\n"}, {3, "broken "}, {5, "off\nd\n"}, {6, "e\n"},
-		{4, "clock set back\n"}, {7, "f\n"}, {8, "end"},
+		{1, "a\nb\n"},
+		{2, "c\n"},
+		{3, "broken "},
+		{5, "off\nd\n"},
+		{6, "e\n"},
+		{4, "clock set back\n"},
+		{7, "f\n"},
+		{8, "end"},
 	} {
 		writeAt(t, w, second(part.at), part.text)
 	}

@@ -2,6 +2,7 @@ package logfile_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -130,7 +131,7 @@ func TestRotationAtLineEnd(t *testing.T) {
 	line := 0
 	for {
 		piece, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		require.NoError(t, err)
