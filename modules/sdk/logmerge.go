@@ -14,7 +14,6 @@ import (
 type logMerge struct {
 	fn      func(LogLine) error
 	streams []*logStream
-	within  *logStream // whose line has been shown in part; nil: none
 }
 
 // logStream is one of them.
@@ -66,10 +65,6 @@ func (m *logMerge) drain(ctx context.Context) error {
 		}
 		next.line.More = others || next.Ready()
 		next.ready = false
-		m.within = nil
-		if next.line.Open {
-			m.within = next
-		}
 		if next.component.skip > 0 {
 			if !next.line.Open {
 				next.component.skip--
@@ -86,7 +81,8 @@ func (m *logMerge) drain(ctx context.Context) error {
 }
 
 // next returns the stream with the earliest line that is there, or nil; and
-// whether others have one too.
+// whether others have one too. The pieces of a long line are as old as its
+// beginning, so that they stay together.
 func (m *logMerge) next() (first *logStream, others bool, err error) {
 	for _, s := range m.streams {
 		if err := s.fetch(); err != nil {
@@ -99,9 +95,6 @@ func (m *logMerge) next() (first *logStream, others bool, err error) {
 		if first == nil || s.line.Time.Before(first.line.Time) {
 			first = s
 		}
-	}
-	if m.within != nil && m.within.ready {
-		first = m.within // a line that has begun is shown to its end
 	}
 	return first, others, nil
 }
