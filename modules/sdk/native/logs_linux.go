@@ -154,8 +154,8 @@ func (p *pump) stop() { _ = p.fifo.SetReadDeadline(time.Unix(1, 0)) }
 // in its log: the disk may be full, and somebody else may have its pipe.
 const drainTime = 5 * time.Second
 
-// drain returns when everything that a container wrote is in its files. All
-// writers have ended.
+// drain returns when everything that a container wrote is in its files, or after
+// drainTime. All of the container's processes have ended.
 func (b *Backend) drain(pumps []*pump) {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
@@ -165,7 +165,7 @@ func (b *Backend) drain(pumps []*pump) {
 			continue
 		case <-ctx.Done():
 		}
-		b.log.Error("the end of a log is lost: it could not be written", "stream", p.name)
+		b.log.Error("log given up: it cannot be written, or another process has its pipe", "stream", p.name)
 		p.stop()
 		<-p.ended
 	}

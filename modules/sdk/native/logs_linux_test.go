@@ -234,7 +234,7 @@ func TestEndOnFullDisk(t *testing.T) {
 	p.start(t, p.writer(t, build(t, "write"), "w", "flood", "100000000"))
 	require.Eventually(t, func() bool { return strings.Contains(said.String(), "log cannot be written") }, 10*time.Second, 5*time.Millisecond)
 	require.NoError(t, p.Stop(t.Context(), "w", container.StopOptions{Timeout: -1}))
-	require.Contains(t, said.String(), "the end of a log is lost")
+	require.Contains(t, said.String(), "log given up")
 }
 
 type lockedBuffer struct {
