@@ -81,9 +81,9 @@ test-unit: ## the tests of all modules, fast: cached, no race detector
 	$(GO) test -timeout 10m work
 
 .PHONY: test-long
-test-long: ## the attacks that race, many more times, and 10,000 launches
+test-long: ## the attacks that race, many more times, 10,000 launches, and 200 moments of each fault
 	CTST_TEST_LONG=1 CTST_TEST_REQUIRE=$(REQUIRE) $(GO) test -count=1 -timeout 60m ./integration/security ./integration/faults
-	CTST_TEST_LONG=1 CTST_TEST_REQUIRE=$(REQUIRE) $(GO) test -count=1 -timeout 60m -run 'Endurance|Unreadable|ManyAtOnce' ./modules/core/sandbox ./modules/sdk/native
+	CTST_TEST_LONG=1 CTST_TEST_REQUIRE=$(REQUIRE) $(GO) test -count=1 -timeout 60m -run 'Endurance|Unreadable|ManyAtOnce|LogsSurviveKills' ./modules/core/sandbox ./modules/sdk/native
 
 .PHONY: test-limits
 test-limits: ## limits, which need cgroup v2, in a guest with Debian's kernel (QEMU)

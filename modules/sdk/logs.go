@@ -1,25 +1,24 @@
 package sdk
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
+	"strings"
+	"time"
 
 	"github.com/containust/containust/modules/sdk/logfile"
 )
 
-// Logs calls fn with each line that the chosen components wrote, one call at a
-// time. The lines of one stream come in order; those of different streams come
-// one stream after the other, or, when following, as they are written.
-func (e *Engine) Logs(ctx context.Context, opts LogOptions, fn func(LogLine) error) error {
+// Logs calls fn with each line that the chosen components wrote: those of one
+// stream in order, those of several in the order of time, as exactly as their
+// indexes know it. When following, lines are shown when they come. It never holds
+// more than some 64 KiB of each stream.
+func (e *Engine) Logs(ctx context.Context, opts LogOptions, fn func(LogLine) error) (err error) {
 	st, err := e.current(ctx)
 	if err != nil {
 		return err
@@ -31,113 +30,75 @@ func (e *Engine) Logs(ctx context.Context, opts LogOptions, fn func(LogLine) err
 	if len(names) == 0 {
 		names = slices.Sorted(maps.Keys(st.Components))
 	}
-	both := opts.Stdout == opts.Stderr
-	var streams []LogLine
+	m := logMerge{fn: fn}
+	defer func() { err = errors.Join(err, m.close()) }()
 	for _, name := range names {
-		if both || opts.Stdout {
-			streams = append(streams, LogLine{Component: name})
-		}
-		if both || opts.Stderr {
-			streams = append(streams, LogLine{Component: name, Stderr: true})
+		if err := m.open(ctx, e.project.StateDir, name, opts); err != nil {
+			return err
 		}
 	}
-	if !opts.Follow {
-		for _, s := range streams {
-			if err := e.readLog(ctx, s, opts, fn); err != nil {
-				return err
-			}
-		}
-		return nil
+	if opts.Follow {
+		return e.follow(ctx, &m, names)
 	}
-	return e.follow(ctx, streams, opts, fn)
+	return m.drain(ctx)
 }
 
 // LogPosition returns where the project's logs end now. The zero position, of a
 // project that has written nothing, is not nil.
 func (e *Engine) LogPosition() (LogPosition, error) {
 	position := LogPosition{}
-	paths, err := filepath.Glob(filepath.Join(filepath.Dir(logfile.Path(e.project.StateDir, "x", false)), "*"))
-	if err != nil {
+	entries, err := os.ReadDir(filepath.Dir(logfile.Path(e.project.StateDir, "x", false)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	for _, path := range paths {
-		info, err := os.Stat(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // removed meanwhile, with its component
+	for _, entry := range entries {
+		name, stderr := strings.CutSuffix(entry.Name(), ".err")
+		name, stdout := strings.CutSuffix(name, ".out")
+		if !stdout && !stderr {
+			continue
 		}
-		if err != nil {
+		if position[entry.Name()], err = logfile.End(logfile.Path(e.project.StateDir, name, stderr)); err != nil {
 			return nil, err
 		}
-		position[filepath.Base(path)] = info.Size()
 	}
 	return position, nil
 }
 
-// follow reads all streams at once, until the context ends or nothing runs.
-func (e *Engine) follow(ctx context.Context, streams []LogLine, opts LogOptions, fn func(LogLine) error) error {
-	reading, stop := context.WithCancel(ctx)
-	defer stop()
-	var mu sync.Mutex
-	one := func(line LogLine) error {
-		mu.Lock()
-		defer mu.Unlock()
-		return fn(line)
-	}
-	results := make(chan error, len(streams))
-	for _, s := range streams {
-		go func() {
-			err := e.readLog(reading, s, opts, one)
-			if err != nil {
-				stop() // whoever takes the lines wants no more
-			}
-			results <- err
-		}()
-	}
-	names := make([]string, 0, len(streams))
-	for _, s := range streams {
-		if !slices.Contains(names, s.Component) {
-			names = append(names, s.Component)
-		}
-	}
-	_, waitErr := e.Wait(reading, names, nil)
-	stop()
-	var errs []error
-	for range streams {
-		errs = append(errs, <-results)
-	}
-	if waitErr != nil && !errors.Is(waitErr, context.Canceled) {
-		errs = append(errs, waitErr)
-	}
-	return errors.Join(errs...)
-}
+// followInterval is how often followed logs are looked at.
+const followInterval = 20 * time.Millisecond
 
-// readLog reads one stream.
-func (e *Engine) readLog(ctx context.Context, s LogLine, opts LogOptions, fn func(LogLine) error) (err error) {
-	path := logfile.Path(e.project.StateDir, s.Component, s.Stderr)
-	r, err := logfile.Open(ctx, path, logfile.Options{
-		Tail: opts.Tail, Follow: opts.Follow, From: opts.After[filepath.Base(path)],
-	})
-	if errors.Is(err, fs.ErrNotExist) || err != nil && ctx.Err() != nil {
-		return nil // it has written nothing
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	for lines := bufio.NewReaderSize(r, 64<<10); ; {
-		// A line that does not fit is passed on in pieces, to bound memory.
-		text, err := lines.ReadSlice('\n')
-		if len(text) > 0 {
-			s.Text = bytes.TrimSuffix(text, []byte("\n"))
-			if err := fn(s); err != nil {
-				return err
-			}
-		}
+// follow shows lines as they come, until the context ends or nothing runs.
+func (e *Engine) follow(ctx context.Context, m *logMerge, names []string) error {
+	waiting, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := e.Wait(waiting, names, nil)
+		ended <- err
+	}()
+	defer func() {
+		stop()
+		<-ended
+	}()
+	for {
+		err := m.drain(ctx)
 		switch {
-		case errors.Is(err, io.EOF):
+		case ctx.Err() != nil:
 			return nil
-		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
+		case err != nil:
 			return err
+		case m.over():
+			m.finish()
+			return m.drain(ctx)
+		}
+		select {
+		case <-time.After(followInterval):
+		case <-ctx.Done():
+			return nil
+		case err := <-ended:
+			ended <- nil // for who waits until nobody asks any more
+			m.finish()
+			return errors.Join(m.drain(ctx), err)
 		}
 	}
 }

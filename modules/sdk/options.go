@@ -121,10 +121,14 @@ type ExecOptions struct {
 type LogOptions struct {
 	Names  []string    // empty: all
 	Follow bool        // until the context ends or nothing runs any more
-	Tail   int         // only so many last lines of each stream; zero: all
+	Tail   int         // only so many last lines of each component; zero: all
 	After  LogPosition // only what was written after it; nil: all
 	Stdout bool        // which streams; neither: both
 	Stderr bool
+
+	// Only lines that began at Since or later, and at Until or earlier. Zero: no
+	// bound. Following ends when Until has passed.
+	Since, Until time.Time
 }
 
 // LogPosition is a moment in what a project's components write, see
@@ -135,7 +139,12 @@ type LogPosition map[string]int64
 type LogLine struct {
 	Component string
 	Stderr    bool
-	Text      []byte // without the newline; valid until the next line
+	Time      time.Time // when it began, as exactly as the index has it: to 10 ms
+	Text      []byte    // without the newline; valid until the next line
+
+	Open    bool  // it goes on: a longer line comes in pieces, and what ends a stream need not be a line
+	More    bool  // another line is at hand
+	Skipped int64 // bytes before it that are gone: following was too slow for what was written
 }
 
 // Project is where a project lies.

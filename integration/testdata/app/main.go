@@ -90,6 +90,10 @@ func run(args []string) error {
 		return get(args[0])
 	case "evil": // writes what must not reach a terminal, or a log file, changed
 		say("one\x1b[2J\ttwo\xff")
+	case "steps": // MILLISECONDS WORD…: one so often, to standard output and error in turn
+		return steps(args[0], args[1:])
+	case "count": // until SIGTERM, and tells then how far it came
+		return count()
 	default:
 		return strain(what, args)
 	}
@@ -124,6 +128,42 @@ func terminated() <-chan os.Signal {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGTERM, syscall.SIGINT)
 	return ended
+}
+
+func steps(pause string, words []string) error {
+	ms, err := strconv.Atoi(pause)
+	if err != nil {
+		return err
+	}
+	for i, word := range words {
+		if _, err := fmt.Fprintln([]*os.File{os.Stdout, os.Stderr}[i%2], word); err != nil {
+			return err
+		}
+		time.Sleep(time.Duration(ms) * time.Millisecond)
+	}
+	return nil
+}
+
+// count writes some MB a second.
+func count() error {
+	ended := terminated()
+	var block []byte
+	for i := 0; ; {
+		block = block[:0]
+		for range 200 {
+			block = fmt.Appendf(block, "%d\n", i)
+			i++
+		}
+		if _, err := os.Stdout.Write(block); err != nil {
+			return err
+		}
+		select {
+		case <-ended:
+			say("end", i)
+			return nil
+		case <-time.After(time.Millisecond):
+		}
+	}
 }
 
 func serve(address string) error {

@@ -325,6 +325,10 @@ type LogOptions struct {
 	Follow bool // go on until the context ends
 	Tail   int  // only the last lines; zero: all
 	Stderr bool // the standard error stream instead of the standard output
+
+	// Only lines that began at Since or later, and at Until or earlier. Zero: no
+	// bound.
+	Since, Until time.Time
 }
 
 // Backend runs containers. Methods are safe for concurrent use.

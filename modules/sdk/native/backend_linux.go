@@ -19,6 +19,7 @@ import (
 	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/network"
 	"github.com/containust/containust/modules/core/sandbox"
+	"github.com/containust/containust/modules/sdk/logfile"
 	"github.com/containust/containust/modules/sdk/state"
 )
 
@@ -32,7 +33,8 @@ type Options struct {
 	// end, if anybody knows; may be nil.
 	FindExit func(pid int, after time.Time) (container.ExitStatus, bool, error)
 
-	Logger *slog.Logger // nil discards
+	LogLimits logfile.Limits // of each output of each container
+	Logger    *slog.Logger   // nil discards
 }
 
 // Backend runs a project's containers.

@@ -17,6 +17,7 @@ import (
 	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/network"
 	"github.com/containust/containust/modules/core/rootfs"
+	"github.com/containust/containust/modules/sdk/logfile"
 )
 
 // Create prepares a container: its addresses, and the generated layer with
@@ -407,7 +408,7 @@ func (b *Backend) lastingDir(name string) string {
 
 func (b *Backend) removeLasting(name string) error {
 	for _, stream := range streams {
-		if err := os.Remove(b.logFile(name, stream)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := logfile.Remove(b.logFile(name, stream)); err != nil {
 			return err
 		}
 	}

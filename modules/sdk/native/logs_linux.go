@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,7 +34,7 @@ func (b *Backend) logFile(name, stream string) string {
 type pump struct {
 	name  string
 	fifo  *os.File
-	file  *os.File
+	log   *logfile.Writer
 	ended chan struct{}
 }
 
@@ -53,19 +55,15 @@ func (b *Backend) startPumps(name string) (pumps []*pump, err error) {
 		}
 		// A smaller pipe works too, and an unprivileged user may not get more.
 		_, _ = unix.FcntlInt(fifo.Fd(), unix.F_SETPIPE_SZ, pipeSize)
-		// Not O_APPEND: splice refuses such a file.
-		file, err := os.OpenFile(b.logFile(name, stream), os.O_WRONLY|os.O_CREATE, 0o600)
-		if err == nil {
-			_, err = file.Seek(0, io.SeekEnd)
-		}
+		log, err := logfile.OpenWriter(b.logFile(name, stream), b.opts.LogLimits)
 		if err != nil {
 			return pumps, errors.Join(err, fifo.Close())
 		}
-		p := &pump{name: name + " " + stream, fifo: fifo, file: file, ended: make(chan struct{})}
+		p := &pump{name: name + " " + stream, fifo: fifo, log: log, ended: make(chan struct{})}
 		pumps = append(pumps, p)
 		b.tasks.Go(func() {
 			defer close(p.ended)
-			err := errors.Join(p.run(b), p.file.Close(), p.fifo.Close())
+			err := errors.Join(p.run(b.log), p.log.Close(), p.fifo.Close())
 			if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 				b.log.Error("log", "stream", p.name, "error", err)
 			}
@@ -79,52 +77,104 @@ func (b *Backend) startPumps(name string) (pumps []*pump, err error) {
 const retryWrite = 250 * time.Millisecond
 
 // run moves data until the last writer is gone or the pipe is closed.
-func (p *pump) run(b *Backend) error {
+func (p *pump) run(log *slog.Logger) error {
 	pipe, err := p.fifo.SyscallConn()
 	if err != nil {
 		return err
 	}
-	file, err := p.file.SyscallConn()
-	if err != nil {
-		return err
-	}
 	for failing := false; ; {
-		var n int64
-		var moveErr error
-		err := pipe.Read(func(from uintptr) bool {
-			controlErr := file.Control(func(to uintptr) {
-				n, moveErr = unix.Splice(int(from), nil, int(to), nil, pipeSize, unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
-			})
-			moveErr = errors.Join(moveErr, controlErr)
-			return !errors.Is(moveErr, unix.EAGAIN)
-		})
-		switch {
-		case err != nil:
+		var revents int16
+		if err := pipe.Read(func(fd uintptr) bool { revents = pending(fd); return revents != 0 }); err != nil {
 			return err
-		case errors.Is(moveErr, unix.EINTR):
-		case moveErr != nil:
+		}
+		if revents&unix.POLLIN == 0 {
+			return nil // the last writer is gone
+		}
+		err := p.move(pipe)
+		switch {
+		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return err
+		case err != nil:
 			if !failing {
-				b.log.Error("log cannot be written", "stream", p.name, "error", moveErr)
+				log.Error("log cannot be written; what is written waits in the pipe", "stream", p.name, "error", err)
 			}
 			failing = true
 			time.Sleep(retryWrite)
-		case n == 0:
-			return nil
 		default:
+			if failing {
+				log.Info("log is written again", "stream", p.name)
+			}
 			failing = false
 		}
 	}
 }
 
+// pending returns what poll(2) says about a pipe: POLLIN if there is something in
+// it, POLLHUP if nobody is left who could write to it.
+func pending(pipe uintptr) int16 {
+	fds := []unix.PollFd{{Fd: int32(pipe), Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(fds, 0); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	return fds[0].Revents
+}
+
+// move moves what is in the pipe.
+func (p *pump) move(pipe syscall.RawConn) error {
+	// The time is written first: a reader that sees the bytes sees it too.
+	if err := p.log.Begin(time.Now()); err != nil {
+		return err
+	}
+	file, err := p.log.Data().SyscallConn()
+	if err != nil {
+		return err
+	}
+	var n int64
+	var moveErr error
+	err = pipe.Read(func(from uintptr) bool {
+		err := file.Control(func(to uintptr) {
+			n, moveErr = unix.Splice(int(from), nil, int(to), nil, min(p.log.Room(), pipeSize), unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+		})
+		moveErr = errors.Join(moveErr, err)
+		return true
+	})
+	if err = errors.Join(err, moveErr); err != nil {
+		return err
+	}
+	return p.log.Added(n)
+}
+
 // stop ends the pump at once; what is in the pipe stays there.
 func (p *pump) stop() { _ = p.fifo.SetReadDeadline(time.Unix(1, 0)) }
 
-// drain returns when everything that was written is in the file. All writers
-// have ended.
-func (p *pump) drain() { <-p.ended }
+// drainTime bounds how long the end of a container waits until what it wrote is
+// in its log: the disk may be full, and somebody else may have its pipe.
+const drainTime = 5 * time.Second
+
+// drain returns when everything that a container wrote is in its files, or after
+// drainTime. All of the container's processes have ended.
+func (b *Backend) drain(pumps []*pump) {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	for _, p := range pumps {
+		select {
+		case <-p.ended:
+			continue
+		case <-ctx.Done():
+		}
+		b.log.Error("log given up: it cannot be written, or another process has its pipe", "stream", p.name)
+		p.stop()
+		<-p.ended
+	}
+}
 
 // Logs returns what a container wrote.
 func (b *Backend) Logs(ctx context.Context, id container.ID, opts container.LogOptions) (io.ReadCloser, error) {
 	path := logfile.Path(b.opts.StateDir, string(id), opts.Stderr)
-	return logfile.Open(ctx, path, logfile.Options{Tail: opts.Tail, Follow: opts.Follow})
+	return logfile.Open(ctx, path, logfile.Options{
+		Tail: opts.Tail, Follow: opts.Follow, Since: opts.Since, Until: opts.Until,
+	})
 }

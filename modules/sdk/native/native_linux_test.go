@@ -28,6 +28,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if options := os.Getenv(supervisorEnv); options != "" {
+		if err := superviseUntilKilled(options); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if rootless.Needed() && os.Getenv(kerneltest.RequireEnv) != "" {
 		os.Exit(insideRootless())
 	}
@@ -53,7 +60,7 @@ func TestRootless(t *testing.T) {
 	}
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "programs"), 0o755))
-	for _, name := range []string{"get", "setid"} {
+	for _, name := range []string{"get", "setid", "write"} {
 		require.NoError(t, kerneltest.Build(filepath.Join(dir, "programs", name), "./testdata/"+name))
 	}
 	kerneltest.AsUser(t, dir, ".", kerneltest.ProgramsEnv+"="+filepath.Join(dir, "programs"))

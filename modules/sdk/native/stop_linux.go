@@ -40,9 +40,7 @@ func (b *Backend) watch(name string, c *instance, r *run) {
 	if err := b.cleanUp(context.Background(), name, r); err != nil {
 		b.log.Error("clean up", "container", name, "error", err)
 	}
-	for _, p := range r.logs {
-		p.drain()
-	}
+	b.drain(r.logs)
 	b.noteEnd(name, c, exit)
 	b.mu.Lock()
 	err = r.close()

@@ -3,7 +3,6 @@ package command
 import (
 	"context"
 	"fmt"
-	"os/signal"
 	"slices"
 	"strings"
 	"time"
@@ -15,52 +14,6 @@ import (
 	"github.com/containust/containust/modules/lang/diag"
 	"github.com/containust/containust/modules/sdk"
 )
-
-func newLogs(a *app) *cobra.Command {
-	var opts sdk.LogOptions
-	cmd := &cobra.Command{
-		Use:   "logs [NAME…]",
-		Short: "Show what components wrote",
-		Long: `logs shows what components wrote to their standard output and standard error. On
-a terminal control characters are shown escaped; a pipe gets every byte as it was
-written, and without prefix when one NAME is given.`,
-		Example:           examples("ctst logs -f", "ctst logs --tail 100 --stderr api"),
-		ValidArgsFunction: a.completeNames,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.Names = args
-			return a.logs(cmd.Context(), opts)
-		},
-	}
-	cmd.Flags().BoolVarP(&opts.Follow, "follow", "f", false, "go on until nothing runs any more")
-	cmd.Flags().IntVarP(&opts.Tail, "tail", "n", 0, "only the last `N` lines of each stream (0: all)")
-	cmd.Flags().BoolVar(&opts.Stdout, "stdout", false, "only the standard output")
-	cmd.Flags().BoolVar(&opts.Stderr, "stderr", false, "only the standard error")
-	return cmd
-}
-
-func (a *app) logs(ctx context.Context, opts sdk.LogOptions) error {
-	if opts.Tail < 0 {
-		return usage("--tail %d: a number of lines is wanted", opts.Tail)
-	}
-	eng, list, err := a.openNamed(ctx, opts.Names)
-	if err != nil {
-		return err
-	}
-	prefixed := opts.Names
-	if len(prefixed) == 0 {
-		prefixed = componentNames(list)
-	} else if len(prefixed) == 1 {
-		prefixed = nil
-	}
-	ctx, stop := signal.NotifyContext(ctx, stopSignals...)
-	defer stop()
-	logs := render.NewLogs(a.Stdout, prefixed, a.style(a.Stdout), !isTerminal(a.Stdout))
-	err = eng.Logs(ctx, opts, func(line sdk.LogLine) error { return logs.Line(line.Component, line.Text) })
-	if opts.Follow && ctx.Err() != nil {
-		return nil // that is how following ends
-	}
-	return err
-}
 
 func newStop(a *app) *cobra.Command {
 	var timeout time.Duration

@@ -280,12 +280,11 @@ func (r *run) follow(ctx context.Context) (map[string]container.ExitStatus, erro
 		return nil, nil
 	}
 	r.talk.Line("Ctrl-C stops everything in order.\n")
-	logs := render.NewLogs(r.Stdout, names, r.style(r.Stdout), !isTerminal(r.Stdout))
+	logs := render.NewLogs(r.Stdout, r.style(r.Stdout), render.LogOptions{Names: names, Raw: !isTerminal(r.Stdout)})
 	shown := make(chan error, 1)
 	go func() {
-		shown <- r.eng.Logs(ctx, sdk.LogOptions{Names: names, Follow: true, After: r.before}, func(line sdk.LogLine) error {
-			return logs.Line(line.Component, line.Text)
-		})
+		err := r.eng.Logs(ctx, sdk.LogOptions{Names: names, Follow: true, After: r.before}, r.show(logs))
+		shown <- errors.Join(err, logs.Close())
 	}()
 	exits, err := r.eng.Wait(ctx, names, r.deploy.Event)
 	return exits, errors.Join(err, <-shown)
@@ -402,7 +401,8 @@ func (r *run) failed(err error, code int) error {
 func (r *run) lastLines(name string) {
 	var lines []string
 	err := r.eng.Logs(context.Background(), sdk.LogOptions{Names: []string{name}, Tail: lastLines, After: r.before}, func(line sdk.LogLine) error {
-		lines = append(lines, render.LogText(line.Text))
+		// A long line comes in pieces, each of which is as good as a line here.
+		lines = append(lines[max(0, len(lines)-lastLines+1):], render.LogText(line.Text))
 		return nil
 	})
 	switch {
@@ -411,7 +411,6 @@ func (r *run) lastLines(name string) {
 	case len(lines) == 0:
 		r.talk.Line("\n%s wrote nothing.", name)
 	default:
-		lines = lines[max(0, len(lines)-lastLines):]
 		r.talk.Line("\nLast lines of %s:\n  %s", name, strings.Join(lines, "\n  "))
 	}
 }

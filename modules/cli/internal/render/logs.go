@@ -1,59 +1,109 @@
 package render
 
 import (
+	"bufio"
 	"bytes"
 	"io"
 	"sync"
 	"unicode/utf8"
 
 	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/sdk"
 )
 
 // Logs writes what components say, line by line. It is safe for concurrent use.
 type Logs struct {
 	mu     sync.Mutex
-	w      io.Writer
+	w      *bufio.Writer
+	opts   LogOptions
 	style  Style
-	raw    bool
 	prefix map[string]string
-	line   bytes.Buffer
+
+	component string // of the line that has been written in part
+	stderr    bool
+	open      bool // there is one
+}
+
+// LogOptions say how Logs looks.
+type LogOptions struct {
+	// Names are those whose lines start with the component's name, in the colour
+	// that the name's place gives.
+	Names      []string
+	Timestamps bool // each line has the time when it began, of UTC
+	Raw        bool // the text byte for byte; otherwise its control characters are escaped
 }
 
 // prefixColors are what tells one component's lines from another's. Red is left
 // out: it means trouble.
 var prefixColors = []string{"36", "33", "32", "35", "34", "96", "93", "92", "95", "94"}
 
-// NewLogs returns a writer of log lines. Each line starts with the component's
-// name, in the colour that the name's place in names gives; without names the
-// lines have no prefix. raw writes the text byte for byte; otherwise its control
-// characters are escaped.
-func NewLogs(w io.Writer, names []string, style Style, raw bool) *Logs {
-	l := &Logs{w: w, style: style, raw: raw, prefix: map[string]string{}}
+// timestamp is how the time of a line is written. Logs know it to 10 ms.
+const timestamp = "2006-01-02T15:04:05.000Z07:00"
+
+// NewLogs returns a writer of log lines.
+func NewLogs(w io.Writer, style Style, opts LogOptions) *Logs {
+	l := &Logs{w: bufio.NewWriterSize(w, 64<<10), opts: opts, style: style, prefix: map[string]string{}}
 	width := 0
-	for _, name := range names {
+	for _, name := range opts.Names {
 		width = max(width, utf8.RuneCountInString(name))
 	}
-	for i, name := range names {
+	for i, name := range opts.Names {
 		l.prefix[name] = style.paint(prefixColors[i%len(prefixColors)], pad(name, width)+" |") + " "
 	}
 	return l
 }
 
-// Line writes one line. What the component wrote to its standard error is shown
-// like the rest: which stream a program logs to says nothing about trouble.
-func (l *Logs) Line(component string, text []byte) error {
+// Line writes one line, and what waits, unless another line is at hand. What the
+// component wrote to its standard error is shown like the rest: which stream a
+// program logs to says nothing about trouble.
+func (l *Logs) Line(line sdk.LogLine) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.line.Reset()
-	l.line.WriteString(l.prefix[component])
-	if l.raw {
-		l.line.Write(text)
-	} else {
-		l.line.WriteString(LogText(text))
+	goesOn := l.open && l.component == line.Component && l.stderr == line.Stderr && line.Skipped == 0
+	if l.open && !goesOn {
+		l.endLine()
 	}
-	l.line.WriteByte('\n')
-	_, err := l.w.Write(l.line.Bytes())
-	return err
+	if !goesOn {
+		l.begin(line)
+	}
+	var err error // the writer keeps its first one
+	if l.opts.Raw {
+		_, err = l.w.Write(line.Text)
+	} else {
+		_, err = l.w.WriteString(LogText(line.Text))
+	}
+	l.component, l.stderr, l.open = line.Component, line.Stderr, line.Open
+	if !line.Open {
+		err = l.w.WriteByte('\n')
+	}
+	if line.More {
+		return err
+	}
+	return l.w.Flush()
+}
+
+func (l *Logs) begin(line sdk.LogLine) {
+	_, _ = l.w.WriteString(l.prefix[line.Component])
+	if l.opts.Timestamps {
+		_, _ = l.w.WriteString(l.style.Dim(line.Time.UTC().Format(timestamp)) + " ")
+	}
+}
+
+// endLine ends a line that was written in part, unless that would be one byte
+// more than the component wrote.
+func (l *Logs) endLine() {
+	if l.open && !(l.opts.Raw && len(l.opts.Names) == 0 && !l.opts.Timestamps) {
+		_ = l.w.WriteByte('\n')
+	}
+	l.open = false
+}
+
+// Close ends the last line, and writes what waits.
+func (l *Logs) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.endLine()
+	return l.w.Flush()
 }
 
 // LogText returns a log line as it may be shown on a terminal: tabs as blanks,

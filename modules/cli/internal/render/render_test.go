@@ -338,12 +338,63 @@ func TestLogs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			require.NoError(t, render.NewLogs(&out, tt.names, tt.style, tt.raw).Line("api", evil))
+			logs := render.NewLogs(&out, tt.style, render.LogOptions{Names: tt.names, Raw: tt.raw})
+			require.NoError(t, logs.Line(sdk.LogLine{Component: "api", Text: evil}))
 			require.Equal(t, tt.want, out.String())
 		})
 	}
 	gone := errors.New("gone")
-	require.ErrorIs(t, render.NewLogs(broken{gone}, nil, render.Style{}, true).Line("api", nil), gone)
+	require.ErrorIs(t, render.NewLogs(broken{gone}, render.Style{}, render.LogOptions{}).Line(sdk.LogLine{}), gone)
+	// One that is only told at the end of what is at hand would be told never.
+	flood := render.NewLogs(broken{gone}, render.Style{}, render.LogOptions{})
+	line := sdk.LogLine{Text: bytes.Repeat([]byte("x"), 40<<10), More: true}
+	require.NoError(t, flood.Line(line))
+	require.ErrorIs(t, flood.Line(line), gone)
+}
+
+// Lines that come in pieces, with the lines of others between.
+func TestLogPieces(t *testing.T) {
+	at := time.Date(2026, 5, 1, 10, 0, 0, 20_000_000, time.FixedZone("", 7200))
+	lines := []sdk.LogLine{
+		{Component: "api", Time: at, Text: []byte("one, "), Open: true},
+		{Component: "api", Time: at, Text: []byte("still one")},
+		{Component: "api", Time: at, Text: []byte("broken "), Open: true},
+		{Component: "db", Time: at.Add(time.Second), Text: []byte("of db")},
+		{Component: "api", Time: at, Text: []byte("off")},
+		{Component: "api", Time: at, Text: []byte("lost "), Open: true},
+		{Component: "api", Time: at, Text: []byte("anew"), Skipped: 7},
+		{Component: "db", Time: at, Text: []byte("no newline"), Open: true},
+	}
+	for name, tt := range map[string]struct {
+		opts render.LogOptions
+		want string
+	}{
+		"prefix": {
+			render.LogOptions{Names: []string{"api", "db"}, Raw: true},
+			"api | one, still one\napi | broken \ndb  | of db\napi | off\napi | lost \napi | anew\ndb  | no newline\n",
+		},
+		"raw": {render.LogOptions{Raw: true}, "one, still one\nbroken of db\noff\nlost anew\nno newline"},
+		"time": {
+			render.LogOptions{Raw: true, Timestamps: true},
+			"2026-05-01T08:00:00.020Z one, still one\n2026-05-01T08:00:00.020Z broken \n2026-05-01T08:00:01.020Z of db\n" +
+				"2026-05-01T08:00:00.020Z off\n2026-05-01T08:00:00.020Z lost \n2026-05-01T08:00:00.020Z anew\n2026-05-01T08:00:00.020Z no newline\n",
+		},
+		"both": {
+			render.LogOptions{Names: []string{"api"}, Timestamps: true},
+			"api | 2026-05-01T08:00:00.020Z one, still one\napi | 2026-05-01T08:00:00.020Z broken \n2026-05-01T08:00:01.020Z of db\n" +
+				"api | 2026-05-01T08:00:00.020Z off\napi | 2026-05-01T08:00:00.020Z lost \napi | 2026-05-01T08:00:00.020Z anew\n2026-05-01T08:00:00.020Z no newline\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			logs := render.NewLogs(&out, render.Style{}, tt.opts)
+			for _, line := range lines {
+				require.NoError(t, logs.Line(line))
+			}
+			require.NoError(t, logs.Close())
+			require.Equal(t, tt.want, out.String())
+		})
+	}
 }
 
 type broken struct{ err error }
