@@ -1,18 +1,14 @@
 package sandbox
 
 import (
-	"bytes"
-	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -65,83 +61,20 @@ const initPipe = 3
 
 // initProgram returns the init program as an ELF file, the same each time.
 var initProgram = sync.OnceValues(func() ([]byte, error) {
-	machine, ok := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[runtime.GOARCH]
-	if !ok {
-		return nil, fmt.Errorf("an init program for %s: %w", runtime.GOARCH, errors.ErrUnsupported)
-	}
-	return initELF(machine, initText())
+	return newProgram(0, nil, initCode())
 })
 
-// initText is the program's text in this one.
-func initText() []byte {
-	first := initCode()
-	f := runtime.FuncForPC(uintptr(first))
-	n := uintptr(0)
-	for runtime.FuncForPC(uintptr(first)+n) == f {
-		n++
-	}
-	return unsafe.Slice((*byte)(first), n)
-}
-
-// initELF puts the least of headers before a text that runs at any address.
-func initELF(machine elf.Machine, text []byte) ([]byte, error) {
-	var file struct {
-		elf.Header64
-		Load, Stack elf.Prog64
-	}
-	size := uint64(binary.Size(file))
-	file.Header64 = elf.Header64{
-		Ident: [elf.EI_NIDENT]byte{
-			0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT),
-		},
-		Type: uint16(elf.ET_DYN), Machine: uint16(machine), Version: uint32(elf.EV_CURRENT),
-		Entry: size, Phoff: uint64(binary.Size(file.Header64)), Ehsize: uint16(binary.Size(file.Header64)),
-		Phentsize: uint16(binary.Size(file.Load)), Phnum: 2,
-	}
-	file.Load = elf.Prog64{
-		Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R | elf.PF_X),
-		Filesz: size + uint64(len(text)), Memsz: size + uint64(len(text)),
-		Align: 1 << 16, // the largest page of arm64
-	}
-	file.Stack = elf.Prog64{Type: uint32(elf.PT_GNU_STACK), Flags: uint32(elf.PF_R | elf.PF_W)}
-	var b bytes.Buffer
-	if err := binary.Write(&b, binary.LittleEndian, file); err != nil {
-		return nil, err
-	}
-	b.Write(text)
-	return b.Bytes(), nil
-}
-
-// newInit returns the init program as a file in memory that nobody can change.
+// newInit returns the init program as a file that nobody can change.
 func newInit() (*os.File, error) {
-	program, err := initProgram()
+	text, err := initProgram()
 	if err != nil {
 		return nil, err
 	}
-	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
-	fd, err := unix.MemfdCreate("init", flags|unix.MFD_EXEC)
-	if errors.Is(err, unix.EINVAL) { // before Linux 6.3 they all could be executed
-		fd, err = unix.MemfdCreate("init", flags)
-	}
+	f, err := memoryProgram("init", text)
 	if errors.Is(err, unix.EACCES) {
-		return nil, fmt.Errorf("the sysctl vm.memfd_noexec of this machine forbids programs in memory: set it to 0 or 1, or leave out the init: %w", err)
+		return nil, fmt.Errorf("%w, or leave out the init", err)
 	}
-	if err != nil {
-		return nil, os.NewSyscallError("memfd_create", err)
-	}
-	f := os.NewFile(uintptr(fd), "init")
-	_, err = f.Write(program)
-	if err == nil {
-		err = f.Chmod(0o555)
-	}
-	if err == nil {
-		_, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL)
-		err = os.NewSyscallError("fcntl", err)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
+	return f, err
 }
 
 // prepareInit gives the init program the pipe, and returns its file.

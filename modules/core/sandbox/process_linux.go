@@ -17,6 +17,7 @@ import (
 	"unsafe"
 
 	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/namespace"
 	"golang.org/x/sys/unix"
 )
 
@@ -117,6 +118,24 @@ func (p *Process) duplicate() (*os.File, error) {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), p.pidfd.Name()), nil
+}
+
+// pidNamespace is the identity of the pid namespace that the process is in.
+func (p *Process) pidNamespace() (*namespace.ID, error) {
+	ns, err := namespace.Open(p.pid, namespace.PID)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = unix.ESRCH
+		}
+		return nil, err
+	}
+	defer ns.Close()
+	// A signal that can be sent proves that the id was the process's own.
+	if err := p.Signal(0); err != nil {
+		return nil, err
+	}
+	id, err := namespace.Identify(ns)
+	return &id, err
 }
 
 // Wait blocks until the process ends or ctx does, and returns how it ended, to
