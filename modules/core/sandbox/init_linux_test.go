@@ -295,7 +295,7 @@ func TestInitForbidden(t *testing.T) {
 	dir := image(t)
 	require.NoError(t, tryInit(t, dir, "1"))
 	require.EqualError(t, tryInit(t, dir, "2"),
-		"sandbox: prepare the init: the sysctl vm.memfd_noexec of this machine forbids programs in memory: set it to 0 or 1, or leave out the init: permission denied")
+		"sandbox: prepare the init: the sysctl vm.memfd_noexec of this machine forbids programs in memory (permission denied): set it to 0 or 1, or leave out the init")
 }
 
 // tryInit launches with a mode of vm.memfd_noexec.
