@@ -34,6 +34,13 @@ func Launch(ctx context.Context, spec Spec, opts Options) (*Process, error) {
 	if err := t.launch(&spec); err != nil {
 		return nil, err
 	}
+	if spec.PID.File != nil {
+		others, err := namespace.Identify(spec.PID.File)
+		if err != nil {
+			return nil, fmt.Errorf("sandbox: enter the pid namespace: %w", err)
+		}
+		t.apart = &others
+	}
 	return t.launched(ctx, spec.Cgroup, &spec.Command, opts)
 }
 
@@ -48,6 +55,9 @@ func Exec(ctx context.Context, target *Process, spec ExecSpec, opts Options) (*P
 	defer namespaces.Close()
 	t := newTable()
 	defer t.close()
+	if t.otherTime, err = target.otherTime(); err != nil {
+		return nil, entering(err)
+	}
 	if t.apart, err = target.pidNamespace(); err != nil {
 		return nil, entering(err)
 	}

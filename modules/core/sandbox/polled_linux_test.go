@@ -3,7 +3,6 @@ package sandbox_test
 import (
 	"bufio"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -22,6 +21,7 @@ import (
 	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/kerneltest"
+	"github.com/containust/containust/modules/core/namespace"
 	"github.com/containust/containust/modules/core/rootless"
 	"github.com/containust/containust/modules/core/sandbox"
 )
@@ -67,35 +67,50 @@ func polled(t *testing.T, s sandbox.Spec) {
 // searched in the container.
 var manyPlaces = "PATH=" + strings.Repeat("/:", 10_000) + "/bin"
 
-// What is visible in a container has not the caller's memory, and so not its
-// program either, from the first moment on.
-func TestExecApart(t *testing.T) {
-	for name, make := range map[string]func(testing.TB, string, ...string) sandbox.Spec{"the caller's users": spec, "its own users": userSpec} {
-		t.Run(name, func(t *testing.T) {
-			p := running(t, make(t, image(t)))
-			inside, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", p.PID()))
-			require.NoError(t, err)
-			seen := map[string]bool{}
-			stop := poll(func() {
-				dirs, _ := filepath.Glob("/proc/[0-9]*")
-				for _, dir := range dirs {
-					if ns, _ := os.Readlink(dir + "/ns/pid"); ns != inside {
-						continue
-					}
-					if exe, err := os.Readlink(dir + "/exe"); err == nil {
-						seen[exe] = true
-					}
-				}
-			})
-			for range rounds(50) {
+// What appears in a container has not the caller's memory, and so not its program
+// either, from the first moment on: not the child of an exec, nor that of a launch
+// into the container's pid namespace.
+func TestMemoryApart(t *testing.T) {
+	each(t, func(t *testing.T, s sandbox.Spec) {
+		p := running(t, s)
+		for name, appear := range map[string]func(t *testing.T){
+			"exec": func(t *testing.T) {
 				_, exit := execute(t, p, sandbox.Command{Args: []string{"exit", "0"}, Env: []string{manyPlaces}})
 				require.Zero(t, exit)
-			}
-			stop()
-			delete(seen, "/bin/probe")
-			require.Equal(t, map[string]bool{"/memfd:launch (deleted)": true}, seen)
-		})
-	}
+			},
+			"launch": func(t *testing.T) {
+				pids, err := namespace.Open(p.PID(), namespace.PID)
+				require.NoError(t, err)
+				defer pids.Close()
+				s := again(t, s, "exit", "0")
+				s.Env, s.PID = []string{manyPlaces}, sandbox.Namespace{File: pids}
+				output(t, s)
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				inside, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", p.PID()))
+				require.NoError(t, err)
+				seen := map[string]bool{}
+				stop := poll(func() {
+					dirs, _ := filepath.Glob("/proc/[0-9]*")
+					for _, dir := range dirs {
+						if ns, _ := os.Readlink(dir + "/ns/pid"); ns != inside {
+							continue
+						}
+						if exe, err := os.Readlink(dir + "/exe"); err == nil {
+							seen[exe] = true
+						}
+					}
+				})
+				for range rounds(50) {
+					appear(t)
+				}
+				stop()
+				delete(seen, "/bin/probe")
+				require.Equal(t, map[string]bool{"/memfd:launch (deleted)": true}, seen)
+			})
+		}
+	})
 }
 
 // poll calls f again and again until stop is called.
@@ -113,36 +128,6 @@ func poll(f func()) (stop func()) {
 		}
 	})
 	return func() { close(end); polling.Wait() }
-}
-
-// A container that ends the child of an exec at a moment of its choice still
-// gets nowhere near the caller.
-func TestAmbushedExecs(t *testing.T) {
-	secret := new(rand.Uint64()) // on the heap: it stays where it is
-	defer runtime.KeepAlive(secret)
-	s := userSpec(t, image(t))
-	s.Capabilities = capability.Of(capability.SYS_PTRACE, capability.KILL)
-	s.Args = []string{"ambush", strconv.FormatUint(uint64(uintptr(unsafe.Pointer(secret))), 16), strconv.FormatUint(*secret, 16)}
-	p, r := start(t, s)
-	lines := bufio.NewReader(r)
-	line, err := lines.ReadString('\n')
-	require.NoError(t, err)
-	require.Equal(t, "ready\n", line)
-	for range often(300, 10_000) {
-		c := sandbox.Command{Args: []string{"exit", "0"}, Env: []string{manyPlaces}}
-		e, err := sandbox.Exec(t.Context(), p, sandbox.ExecSpec{Command: c}, sandbox.Options{})
-		if err != nil {
-			require.ErrorIs(t, err, sandbox.ErrKilled)
-			continue
-		}
-		_, err = e.Wait(t.Context())
-		require.NoError(t, err)
-		require.NoError(t, e.Close())
-	}
-	require.NoError(t, p.Signal(syscall.SIGTERM))
-	rest, err := io.ReadAll(lines)
-	require.NoError(t, err)
-	require.Equal(t, "done, ambushed others: true\n", string(rest))
 }
 
 func TestExecUnreadable(t *testing.T) { polled(t, spec(t, image(t))) }

@@ -87,7 +87,7 @@ func image(t testing.TB) string {
 	}
 	require.NoError(t, os.Chmod(dir, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "bin/probe"), probe, 0o755))
-	for _, name := range []string{"exit", "kill", "wait", "try", "peek", "ambush", "call", "tty", "repeat", "init", "orphans", "orphan", "hear"} {
+	for _, name := range []string{"exit", "kill", "wait", "try", "peek", "call", "tty", "repeat", "init", "orphans", "orphan", "hear"} {
 		require.NoError(t, os.Symlink("probe", filepath.Join(dir, "bin", name)))
 	}
 	return dir

@@ -24,9 +24,11 @@ type table struct {
 
 	// apart: the table leads into this pid namespace, where others are, and is
 	// walked in memory of its own.
-	apart    *namespace.ID
-	init     bool // the last step runs the init program
-	filtered bool // under a system call filter
+	apart *namespace.ID
+	// otherTime: the container has clocks of its own.
+	otherTime bool
+	init      bool // the last step runs the init program
+	filtered  bool // under a system call filter
 
 	program        string   // Args[0], for errors
 	places         []string // where an init looks for it

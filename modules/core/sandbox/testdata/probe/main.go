@@ -71,8 +71,6 @@ func main() {
 		try(os.Args[1], os.Args[2:])
 	case "peek":
 		peek(os.Args[1], os.Args[2])
-	case "ambush":
-		ambush(os.Args[1], os.Args[2])
 	case "call":
 		for _, c := range os.Args[1:] {
 			fmt.Printf("%s: %d\n", c, call(c))
@@ -297,66 +295,6 @@ func repeat(times, text string) {
 	}
 	for range count {
 		_, _, _ = syscall.RawSyscall(number, arg, 0, 0)
-	}
-}
-
-// ambush ends every process that appears, and opens its memory meanwhile: of one
-// that dies the kernel no longer sees that it may not be read. It says when that
-// memory has the word at the address, as peek does.
-func ambush(address, word string) {
-	at, _ := strconv.ParseInt(address, 16, 64)
-	secret, _ := strconv.ParseUint(word, 16, 64)
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGTERM)
-	next := make(chan int)
-	const openers = 4
-	for range openers {
-		go func() {
-			for pid := range next {
-				name := fmt.Sprintf("/proc/%d/mem", pid)
-				for {
-					fd, err := syscall.Open(name, syscall.O_RDWR, 0)
-					if err == syscall.ENOENT || err == syscall.ESRCH {
-						break // it is dead
-					}
-					if err != nil {
-						continue
-					}
-					var b [8]byte
-					if n, _ := syscall.Pread(fd, b[:], at); n == len(b) && binary.NativeEndian.Uint64(b[:]) == secret {
-						fmt.Println("read the caller's memory")
-					}
-					_ = syscall.Close(fd)
-				}
-			}
-		}()
-	}
-	fmt.Println("ready")
-	ambushed := 0
-	for last := 1; ; {
-		select {
-		case <-c:
-			fmt.Println("done, ambushed others:", ambushed > 0)
-			return
-		default:
-		}
-		// Some of the next ids are this process's own threads.
-		pid := last + 1
-		for pid < last+64 && syscall.Tgkill(pid, pid, 0) != nil {
-			pid++
-		}
-		if pid == last+64 {
-			continue
-		}
-		last = pid
-		ambushed++
-		for range openers {
-			next <- pid
-		}
-		for range 2000 * (ambushed % 8) {
-			_ = syscall.Getpid()
-		}
-		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 }
 
