@@ -53,7 +53,7 @@ func again(t *testing.T, s sandbox.Spec, args ...string) sandbox.Spec {
 	root, err := rootfs.Folder(image(t), rootfs.Bind{})
 	require.NoError(t, err)
 	t.Cleanup(func() { root.Close() })
-	if s.User != nil {
+	if s.User != nil && !idmap.Confined() {
 		require.NoError(t, idmap.Mount(root, s.User, false))
 	}
 	s.Root, s.Args = root, args

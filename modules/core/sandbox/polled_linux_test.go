@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -19,10 +20,7 @@ import (
 
 	"github.com/containust/containust/modules/core/capability"
 	"github.com/containust/containust/modules/core/container"
-	"github.com/containust/containust/modules/core/idmap"
-	"github.com/containust/containust/modules/core/kerneltest"
 	"github.com/containust/containust/modules/core/namespace"
-	"github.com/containust/containust/modules/core/rootless"
 	"github.com/containust/containust/modules/core/sandbox"
 )
 
@@ -65,7 +63,7 @@ func polled(t *testing.T, s sandbox.Spec) {
 
 // manyPlaces is a PATH that keeps the child of an exec busy for a while: it is
 // searched in the container.
-var manyPlaces = "PATH=" + strings.Repeat("/:", 10_000) + "/bin"
+var manyPlaces = "PATH=" + strings.Repeat("/:", 1000) + "/bin"
 
 // What appears in a container has not the caller's memory, and so not its program
 // either, from the first moment on: not the child of an exec, nor that of a launch
@@ -91,22 +89,23 @@ func TestMemoryApart(t *testing.T) {
 				inside, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", p.PID()))
 				require.NoError(t, err)
 				seen := map[string]bool{}
+				var caught atomic.Bool
 				stop := poll(func() {
 					dirs, _ := filepath.Glob("/proc/[0-9]*")
 					for _, dir := range dirs {
 						if ns, _ := os.Readlink(dir + "/ns/pid"); ns != inside {
 							continue
 						}
-						if exe, err := os.Readlink(dir + "/exe"); err == nil {
+						if exe, err := os.Readlink(dir + "/exe"); err == nil && exe != "/bin/probe" {
 							seen[exe] = true
+							caught.Store(true)
 						}
 					}
 				})
-				for range rounds(50) {
+				for n := 0; n < rounds(20) || !caught.Load() && n < 1000; n++ {
 					appear(t)
 				}
 				stop()
-				delete(seen, "/bin/probe")
 				require.Equal(t, map[string]bool{"/memfd:launch (deleted)": true}, seen)
 			})
 		}
@@ -137,32 +136,4 @@ func TestUserExecUnreadable(t *testing.T) {
 	s := userSpec(t, image(t))
 	s.Capabilities = capability.Of(capability.SYS_PTRACE, capability.DAC_OVERRIDE)
 	polled(t, s)
-}
-
-// As for an ordinary user, whose containers have the ids of who starts them.
-func TestRootlessExecUnreadable(t *testing.T) {
-	inside, err := rootless.Inside()
-	require.NoError(t, err)
-	switch {
-	case inside:
-		ids, err := idmap.Own()
-		require.NoError(t, err)
-		ns, err := sandbox.Prepare(t.Context(), ids.Identity(), sandbox.PrepareOptions{Network: true})
-		require.NoError(t, err)
-		defer ns.Close()
-		s := spec(t, image(t))
-		s.User, s.Network = ns.User, ns.Network
-		s.Capabilities = capability.Of(capability.SYS_PTRACE, capability.DAC_OVERRIDE)
-		polled(t, s)
-	case rootless.Needed():
-		args := append([]string{"/proc/self/exe"}, os.Args[1:]...)
-		exit, err := rootless.Run(t.Context(), args, os.Environ(), rootless.Options{})
-		require.NoError(t, err)
-		require.Equal(t, container.ExitStatus{}, exit)
-	default:
-		dir := t.TempDir()
-		root := filepath.Join(dir, "image")
-		require.NoError(t, os.CopyFS(root, os.DirFS(image(t))))
-		kerneltest.AsUser(t, dir, fmt.Sprintf("^%s$", t.Name()), imageEnv+"="+root, longEnv+"="+os.Getenv(longEnv))
-	}
 }

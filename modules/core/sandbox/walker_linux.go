@@ -99,14 +99,19 @@ func (c *child) second() int {
 	if c.apart == nil || pid == 0 {
 		return pid
 	}
-	// Ours, and not reaped: so the id is its own. And where it belongs.
-	var info unix.Siginfo
-	if pid < 0 || unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG|unix.WALL, nil) != nil {
+	// Ours, and not reaped: so the id is its own.
+	var info childInfo
+	if pid < 0 || unix.Waitid(unix.P_PID, pid, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOWAIT|unix.WNOHANG|unix.WALL, nil) != nil {
 		return 0
+	}
+	if info.pid != 0 {
+		return pid // dead
 	}
 	ns, err := namespace.Open(pid, namespace.PID)
 	if err != nil {
-		return 0
+		// It is dying: newer kernels then show an ordinary user no namespaces, and
+		// no signal can do anything to it.
+		return pid
 	}
 	defer ns.Close()
 	if id, err := namespace.Identify(ns); err != nil || id != *c.apart {
