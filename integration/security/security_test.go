@@ -54,7 +54,7 @@ type row struct {
 
 var rows = []row{
 	{"CVE-2019-5736: the engine's program overwritten through /proc/self/exe", []string{
-		"security.TestEngineIsOutOfReach", "core/sandbox.TestExecUnreadable", "core/sandbox.TestUserExecUnreadable",
+		"security.TestEngineIsOutOfReach", "core/sandbox.TestMemoryApart", "core/sandbox.TestExecUnreadable", "core/sandbox.TestUserExecUnreadable",
 	}},
 	{"CVE-2016-9962, -2024-21626: leaked descriptors, a working directory through one", []string{
 		"security.TestIsolation", "core/sandbox.TestExec", "core/sandbox.TestWorkingDirectoryOfDescriptor",

@@ -29,8 +29,8 @@ func Text(code unsafe.Pointer) []byte {
 // people: /proc/PID/exe leads to "/memfd:name". Another architecture is an error
 // that matches errors.ErrUnsupported, a machine that allows no such programs one
 // that matches [ErrForbidden].
-func New(name string, text []byte) (*os.File, error) {
-	program, err := ELF(text)
+func New(name string, p Program) (*os.File, error) {
+	program, err := p.ELF()
 	if err != nil {
 		return nil, fmt.Errorf("memexec: %s: %w", name, err)
 	}

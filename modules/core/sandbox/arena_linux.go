@@ -84,6 +84,7 @@ type rights struct {
 // it, so a child may use it for as long as it needs.
 type arena struct {
 	mem  []byte
+	base uintptr // where the child has mem
 	head *header
 	ops  []op
 	pipe int // the write end of the launch's pipe
@@ -91,20 +92,32 @@ type arena struct {
 
 // newArena allocates memory for a table with extra steps in front of it.
 func newArena(t *table, extra int) (*arena, error) {
-	size := headerSize + opSize*uintptr(len(t.steps)+extra)
-	for _, d := range t.data {
-		size += d.size()
-	}
-	mem, err := unix.Mmap(-1, 0, int(size), unix.PROT_READ|unix.PROT_WRITE,
+	size := t.size(extra)
+	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE,
 		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
 	if err != nil {
 		return nil, fmt.Errorf("allocate %d bytes for a launch: %w", size, err)
 	}
-	return &arena{mem: mem, head: (*header)(unsafe.Pointer(&mem[0]))}, nil
+	first := unsafe.Pointer(&mem[0])
+	return &arena{mem: mem, base: uintptr(first), head: (*header)(first)}, nil
 }
 
-// free gives the memory back. The child must have left it.
-func (a *arena) free() error { return unix.Munmap(a.mem) }
+// size is how many bytes an arena for the table has.
+func (t *table) size(extra int) int {
+	size := headerSize + opSize*uintptr(len(t.steps)+extra)
+	for _, d := range t.data {
+		size += d.size()
+	}
+	return int(size)
+}
+
+// free gives the memory back, if there is any. The child must have left it.
+func (a *arena) free() error {
+	if a == nil {
+		return nil
+	}
+	return unix.Munmap(a.mem)
+}
 
 // assemble writes the steps of first and then those of t. The steps of first
 // have numbers as arguments only.
@@ -115,11 +128,11 @@ func (a *arena) assemble(first []step, t *table) {
 		// With CLONE_PARENT the new process is the caller's child, and its exit
 		// signal must be 0.
 		flags:     t.forkFlags | unix.CLONE_VM | unix.CLONE_PARENT | unix.CLONE_PARENT_SETTID,
-		parentTID: uint64(address(&h.second)),
+		parentTID: uint64(address(a, &h.second)),
 	}
 	n := len(first) + len(t.steps)
 	a.ops = unsafe.Slice((*op)(unsafe.Pointer(&a.mem[headerSize])), n)
-	h.first = address(&a.ops[0])
+	h.first = address(a, &a.ops[0])
 
 	at := headerSize + opSize*uintptr(n)
 	addresses := make([]uint64, len(t.data))
@@ -140,7 +153,7 @@ func (a *arena) encode(i int, s *step, offset int, addresses []uint64) {
 	o := &a.ops[i]
 	o.nr, o.tolerate = s.nr, s.tolerate
 	if s.tolerate != 0 {
-		o.otherwise = address(&a.ops[i+1+s.skip])
+		o.otherwise = address(a, &a.ops[i+1+s.skip])
 	}
 	if s.again {
 		o.flags |= opAgain
@@ -152,7 +165,7 @@ func (a *arena) encode(i int, s *step, offset int, addresses []uint64) {
 		case argData:
 			o.args[j] = addresses[v.n]
 		case argResult:
-			o.args[j] = uint64(address(&a.ops[offset+int(v.n)].result))
+			o.args[j] = uint64(address(a, &a.ops[offset+int(v.n)].result))
 			o.refs |= 1 << j
 		case argPipe:
 			o.args[j] = uint64(a.pipe)
@@ -160,7 +173,7 @@ func (a *arena) encode(i int, s *step, offset int, addresses []uint64) {
 	}
 	if s.fork {
 		o.flags |= opFork
-		o.args[0], o.args[1] = uint64(address(&a.head.fork)), uint64(unsafe.Sizeof(cloneArgs{}))
+		o.args[0], o.args[1] = uint64(address(a, &a.head.fork)), uint64(unsafe.Sizeof(cloneArgs{}))
 	}
 }
 
@@ -185,7 +198,7 @@ func (d datum) size() uintptr {
 // and the offset behind it. The memory is zero, so strings end by themselves.
 func (a *arena) put(d datum, at uintptr) (uint64, uintptr) {
 	at = (at + wordSize - 1) &^ (wordSize - 1)
-	here := uint64(address(&a.mem[at]))
+	here := uint64(address(a, &a.mem[at]))
 	if d.kind == dataString || d.kind == dataBytes {
 		copy(a.mem[at:], d.text)
 		return here, at + uintptr(len(d.text)) + 1
@@ -194,28 +207,30 @@ func (a *arena) put(d datum, at uintptr) (uint64, uintptr) {
 		f := (*filter)(unsafe.Pointer(&a.mem[at]))
 		at += filterSize
 		code := unsafe.Slice((*bpf.RawInstruction)(unsafe.Pointer(&a.mem[at])), len(d.code))
-		f.length, f.first = uint16(copy(code, d.code)), address(&code[0])
+		f.length, f.first = uint16(copy(code, d.code)), address(a, &code[0])
 		return here, at + unsafe.Sizeof(code[0])*uintptr(len(code))
 	}
 	if d.kind == dataRights {
 		r := (*rights)(unsafe.Pointer(&a.mem[at]))
-		r.base, r.size = address(&r.content), 1
-		r.vector, r.vectorLen = address(&r.base), 1
+		r.base, r.size = address(a, &r.content), 1
+		r.vector, r.vectorLen = address(a, &r.base), 1
 		r.header = unix.Cmsghdr{Level: unix.SOL_SOCKET, Type: unix.SCM_RIGHTS}
 		r.header.SetLen(unix.CmsgLen(4))
 		r.fd = int32(d.fd)
-		r.control, r.controlLen = address(&r.header), uint64(unix.CmsgSpace(4))
+		r.control, r.controlLen = address(a, &r.header), uint64(unix.CmsgSpace(4))
 		return here, at + rightsSize
 	}
 	vector := unsafe.Slice((*uintptr)(unsafe.Pointer(&a.mem[at])), len(d.words)+1)
 	at += wordSize * uintptr(len(vector))
 	for i, w := range d.words {
-		vector[i] = address(&a.mem[at])
+		vector[i] = address(a, &a.mem[at])
 		copy(a.mem[at:], w)
 		at += uintptr(len(w)) + 1
 	}
 	return here, at
 }
 
-// address is where p points to, for the kernel. p points into an arena.
-func address[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }
+// address is where the child has what p points to, in the arena.
+func address[T any](a *arena, p *T) uintptr {
+	return a.base + uintptr(unsafe.Pointer(p)) - uintptr(unsafe.Pointer(&a.mem[0]))
+}

@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,7 +53,7 @@ func again(t *testing.T, s sandbox.Spec, args ...string) sandbox.Spec {
 	root, err := rootfs.Folder(image(t), rootfs.Bind{})
 	require.NoError(t, err)
 	t.Cleanup(func() { root.Close() })
-	if s.User != nil {
+	if s.User != nil && !idmap.Confined() {
 		require.NoError(t, idmap.Mount(root, s.User, false))
 	}
 	s.Root, s.Args = root, args
@@ -134,6 +135,17 @@ func TestTimeOffsets(t *testing.T) {
 		r := observe(t, s)
 		require.InDelta(t, now.Sec+3600*1000, r.Boottime, 60)
 		require.NotEqual(t, ownNamespaces(t)["time"], r.Namespaces["time"])
+
+		s = again(t, s)
+		s.TimeOffsets = sandbox.TimeOffsets{Boottime: 1000 * time.Hour}
+		p := running(t, s)
+		out, exit := execute(t, p, sandbox.Command{Args: []string{"probe"}})
+		require.Zero(t, exit)
+		r = decode(t, out)
+		require.InDelta(t, now.Sec+3600*1000, r.Boottime, 60, "of an exec")
+		want, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/time", p.PID()))
+		require.NoError(t, err)
+		require.Equal(t, want, r.Namespaces["time"])
 	})
 	require.Equal(t, "monotonic -1 999000000\nboottime 2 5\n", sandbox.TimeOffsets{Monotonic: -time.Millisecond, Boottime: 2*time.Second + 5}.String())
 }

@@ -63,7 +63,7 @@ const initPipe = 3
 
 // newInit returns the init program as a file in memory that nobody can change.
 func newInit() (*os.File, error) {
-	f, err := memexec.New("init", initText())
+	f, err := memexec.New("init", memexec.Program{Text: initText()})
 	if errors.Is(err, memexec.ErrForbidden) {
 		err = fmt.Errorf("%w, or leave out the init", err)
 	}

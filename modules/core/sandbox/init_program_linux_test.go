@@ -15,7 +15,7 @@ import (
 
 // The init program is what is meant, from its first instruction to its last.
 func TestInitProgram(t *testing.T) {
-	program, err := memexec.ELF(initText())
+	program, err := memexec.Program{Text: initText()}.ELF()
 	require.NoError(t, err)
 	require.Less(t, len(program), 1536)
 	f, err := elf.NewFile(bytes.NewReader(program))
@@ -56,7 +56,7 @@ func TestInitSealed(t *testing.T) {
 	require.ErrorIs(t, err, unix.EPERM)
 	got, err := os.ReadFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 	require.NoError(t, err)
-	want, err := memexec.ELF(initText())
+	want, err := memexec.Program{Text: initText()}.ELF()
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 }

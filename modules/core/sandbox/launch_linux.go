@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/containust/containust/modules/core/namespace"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,19 +34,33 @@ func Launch(ctx context.Context, spec Spec, opts Options) (*Process, error) {
 	if err := t.launch(&spec); err != nil {
 		return nil, err
 	}
+	if spec.PID.File != nil {
+		others, err := namespace.Identify(spec.PID.File)
+		if err != nil {
+			return nil, fmt.Errorf("sandbox: enter the pid namespace: %w", err)
+		}
+		t.apart = &others
+	}
 	return t.launched(ctx, spec.Cgroup, &spec.Command, opts)
 }
 
 // Exec starts a further process in all namespaces of target, which must live
 // in namespaces that [Launch] made. Errors are those of Launch.
 func Exec(ctx context.Context, target *Process, spec ExecSpec, opts Options) (*Process, error) {
+	entering := func(err error) error { return fmt.Errorf("sandbox: enter the container: %w", err) }
 	namespaces, err := target.duplicate()
 	if err != nil {
-		return nil, fmt.Errorf("sandbox: enter the container: %w", err)
+		return nil, entering(err)
 	}
 	defer namespaces.Close()
 	t := newTable()
 	defer t.close()
+	if t.otherTime, err = target.otherTime(); err != nil {
+		return nil, entering(err)
+	}
+	if t.apart, err = target.pidNamespace(); err != nil {
+		return nil, entering(err)
+	}
 	var y *tty
 	if spec.Terminal != nil {
 		if y, err = t.newTTY(target, spec.Terminal); err != nil {
@@ -110,7 +125,9 @@ func (t *table) run(ctx context.Context, cgroup *os.File, opts Options) (*Proces
 // A child is a process that walks a table.
 type child struct {
 	arena  *arena
-	front  int // number of ops in front of the table's own
+	front  int    // number of ops in front of the table's own
+	entry  *arena // what the clone walks: arena, or what leads to a walker of that
+	apart  *namespace.ID
 	forks  bool
 	pid    int
 	pidfd  int
@@ -121,47 +138,68 @@ type child struct {
 
 // start clones the child.
 func (t *table) start(cgroup *os.File) (*child, error) {
-	c := &child{killed: make(chan struct{})}
+	c := &child{killed: make(chan struct{}), apart: t.apart}
 	for _, s := range t.steps {
 		c.forks = c.forks || s.fork
 	}
-	keep := t.descriptors()
-	a, err := newArena(t, len(keep)+2)
-	if err != nil {
-		return nil, err
+	entry, err := t, error(nil)
+	if t.apart != nil {
+		if entry, err = c.prepareWalker(t); err != nil {
+			return nil, err
+		}
+		defer entry.close()
 	}
-	c.arena = a
+	keep := entry.descriptors()
+	c.entry, err = newArena(entry, len(keep)+2)
+	if t.apart == nil {
+		c.arena = c.entry
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.free())
+	}
 
 	// Nobody else may be cloned while the pipe's write end is open here: its
 	// copy would hold back the end of ours.
 	syscall.ForkLock.Lock()
-	err = c.clone(t, keep, cgroup)
+	err = c.clone(entry, keep, t.cloneFlags, cgroup)
 	syscall.ForkLock.Unlock()
 	runtime.KeepAlive(t.files)
 	runtime.KeepAlive(cgroup)
 	if err != nil {
-		return nil, errors.Join(err, a.free())
+		return nil, errors.Join(err, c.free())
 	}
 	return c, nil
 }
 
-func (c *child) clone(t *table, keep []int, cgroup *os.File) error {
+// free gives the memory back. The child must have left it.
+func (c *child) free() error {
+	if c.entry == c.arena {
+		return c.arena.free()
+	}
+	return errors.Join(c.arena.free(), c.entry.free())
+}
+
+// clone clones the child, which walks the entry table.
+func (c *child) clone(entry *table, keep []int, flags uint64, cgroup *os.File) error {
 	r, w, err := pipe()
 	if err != nil {
 		return err
 	}
 	defer unix.Close(w)
 
-	h := c.arena.head
+	h := c.entry.head
 	first := dropOthers(append(keep, w))
-	c.front, c.arena.pipe = len(first), w
-	c.arena.assemble(first, t)
+	if c.entry == c.arena {
+		c.front = len(first)
+	}
+	c.entry.pipe = w
+	c.entry.assemble(first, entry)
 	h.clone = cloneArgs{
 		// Without CLONE_VFORK: a thread that waits in it could not be stopped
 		// for a garbage collection. The exit signal is 0 until execve makes it
 		// SIGCHLD.
-		flags: t.cloneFlags | unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
-		pidfd: uint64(address(&h.pidfd)),
+		flags: flags | unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
+		pidfd: uint64(address(c.entry, &h.pidfd)),
 	}
 	if cgroup != nil {
 		h.clone.flags |= unix.CLONE_INTO_CGROUP
@@ -261,7 +299,7 @@ func (c *child) end() {
 	err := ignoringEINTR(func() error {
 		return unix.Waitid(unix.P_PIDFD, c.pidfd, &info, unix.WEXITED|unix.WNOWAIT|unix.WALL, nil)
 	})
-	if second := int(atomic.LoadInt32(&c.arena.head.second)); err == nil && second != 0 {
+	if second := c.second(); err == nil && second != 0 {
 		_ = unix.Kill(second, unix.SIGKILL) // it may have ended by itself
 	}
 }
@@ -270,14 +308,18 @@ func (c *child) end() {
 // before the first.
 func (c *child) at() int {
 	at := atomic.LoadUintptr(&c.arena.head.at)
-	if at == 0 {
+	op := int((at - address(c.arena, &c.arena.ops[0])) / opSize)
+	if at == 0 || op >= len(c.arena.ops) {
 		return -1
 	}
-	return int((at-c.arena.head.first)/opSize) - c.front
+	return op - c.front
 }
 
 // outcome tells from the shared memory how the launch went.
 func (c *child) outcome(t *table) error {
+	if errno := c.entry.head.errno; c.entry != c.arena && errno != 0 {
+		return &StepError{Step: walkerStep, Errno: syscall.Errno(errno)}
+	}
 	h, at := c.arena.head, c.at()
 	switch {
 	case at < 0 && h.errno == 0:
@@ -331,13 +373,15 @@ func (c *child) finish(err error) (*Process, error) {
 	pid, pidfd := c.pid, c.pidfd
 	if c.forks {
 		// Not reaped yet, so the id is still its own.
-		pid = int(c.arena.head.second)
+		if pid = c.second(); pid == 0 {
+			return nil, errors.Join(fmt.Errorf("sandbox: launch: %w", ErrKilled), c.drop())
+		}
 		if pidfd, err = unix.PidfdOpen(pid, 0); err != nil {
 			return nil, errors.Join(fmt.Errorf("sandbox: open process %d: %w", pid, err), c.drop())
 		}
 		err = errors.Join(reap(unix.P_PIDFD, c.pidfd), unix.Close(c.pidfd))
 	}
-	if err := errors.Join(err, c.ended.Close(), c.arena.free()); err != nil {
+	if err := errors.Join(err, c.ended.Close(), c.free()); err != nil {
 		return nil, err
 	}
 	return newProcess(pid, pidfd), nil
@@ -347,10 +391,10 @@ func (c *child) finish(err error) (*Process, error) {
 func (c *child) drop() error {
 	c.end()
 	err := errors.Join(reap(unix.P_PIDFD, c.pidfd), unix.Close(c.pidfd))
-	if second := int(c.arena.head.second); second != 0 {
+	if second := c.second(); second != 0 {
 		err = errors.Join(err, reap(unix.P_PID, second))
 	}
-	return errors.Join(err, c.ended.Close(), c.arena.free())
+	return errors.Join(err, c.ended.Close(), c.free())
 }
 
 // reap waits for a child's death and takes its status.

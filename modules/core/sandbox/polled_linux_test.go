@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -17,9 +20,7 @@ import (
 
 	"github.com/containust/containust/modules/core/capability"
 	"github.com/containust/containust/modules/core/container"
-	"github.com/containust/containust/modules/core/idmap"
-	"github.com/containust/containust/modules/core/kerneltest"
-	"github.com/containust/containust/modules/core/rootless"
+	"github.com/containust/containust/modules/core/namespace"
 	"github.com/containust/containust/modules/core/sandbox"
 )
 
@@ -60,6 +61,74 @@ func polled(t *testing.T, s sandbox.Spec) {
 	require.Equal(t, 1, dumpable, "afterwards as before")
 }
 
+// manyPlaces is a PATH that keeps the child of an exec busy for a while: it is
+// searched in the container.
+var manyPlaces = "PATH=" + strings.Repeat("/:", 1000) + "/bin"
+
+// What appears in a container has not the caller's memory, and so not its program
+// either, from the first moment on: not the child of an exec, nor that of a launch
+// into the container's pid namespace.
+func TestMemoryApart(t *testing.T) {
+	each(t, func(t *testing.T, s sandbox.Spec) {
+		p := running(t, s)
+		for name, appear := range map[string]func(t *testing.T){
+			"exec": func(t *testing.T) {
+				_, exit := execute(t, p, sandbox.Command{Args: []string{"exit", "0"}, Env: []string{manyPlaces}})
+				require.Zero(t, exit)
+			},
+			"launch": func(t *testing.T) {
+				pids, err := namespace.Open(p.PID(), namespace.PID)
+				require.NoError(t, err)
+				defer pids.Close()
+				s := again(t, s, "exit", "0")
+				s.Env, s.PID = []string{manyPlaces}, sandbox.Namespace{File: pids}
+				output(t, s)
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				inside, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", p.PID()))
+				require.NoError(t, err)
+				seen := map[string]bool{}
+				var caught atomic.Bool
+				stop := poll(func() {
+					dirs, _ := filepath.Glob("/proc/[0-9]*")
+					for _, dir := range dirs {
+						if ns, _ := os.Readlink(dir + "/ns/pid"); ns != inside {
+							continue
+						}
+						if exe, err := os.Readlink(dir + "/exe"); err == nil && exe != "/bin/probe" {
+							seen[exe] = true
+							caught.Store(true)
+						}
+					}
+				})
+				for n := 0; n < rounds(20) || !caught.Load() && n < 1000; n++ {
+					appear(t)
+				}
+				stop()
+				require.Equal(t, map[string]bool{"/memfd:launch (deleted)": true}, seen)
+			})
+		}
+	})
+}
+
+// poll calls f again and again until stop is called.
+func poll(f func()) (stop func()) {
+	end := make(chan struct{})
+	var polling sync.WaitGroup
+	polling.Go(func() {
+		for {
+			select {
+			case <-end:
+				return
+			default:
+				f()
+			}
+		}
+	})
+	return func() { close(end); polling.Wait() }
+}
+
 func TestExecUnreadable(t *testing.T) { polled(t, spec(t, image(t))) }
 
 // As for root in a user namespace of the container.
@@ -67,32 +136,4 @@ func TestUserExecUnreadable(t *testing.T) {
 	s := userSpec(t, image(t))
 	s.Capabilities = capability.Of(capability.SYS_PTRACE, capability.DAC_OVERRIDE)
 	polled(t, s)
-}
-
-// As for an ordinary user, whose containers have the ids of who starts them.
-func TestRootlessExecUnreadable(t *testing.T) {
-	inside, err := rootless.Inside()
-	require.NoError(t, err)
-	switch {
-	case inside:
-		ids, err := idmap.Own()
-		require.NoError(t, err)
-		ns, err := sandbox.Prepare(t.Context(), ids.Identity(), sandbox.PrepareOptions{Network: true})
-		require.NoError(t, err)
-		defer ns.Close()
-		s := spec(t, image(t))
-		s.User, s.Network = ns.User, ns.Network
-		s.Capabilities = capability.Of(capability.SYS_PTRACE, capability.DAC_OVERRIDE)
-		polled(t, s)
-	case rootless.Needed():
-		args := append([]string{"/proc/self/exe"}, os.Args[1:]...)
-		exit, err := rootless.Run(t.Context(), args, os.Environ(), rootless.Options{})
-		require.NoError(t, err)
-		require.Equal(t, container.ExitStatus{}, exit)
-	default:
-		dir := t.TempDir()
-		root := filepath.Join(dir, "image")
-		require.NoError(t, os.CopyFS(root, os.DirFS(image(t))))
-		kerneltest.AsUser(t, dir, fmt.Sprintf("^%s$", t.Name()), imageEnv+"="+root, longEnv+"="+os.Getenv(longEnv))
-	}
 }

@@ -17,6 +17,7 @@ import (
 	"unsafe"
 
 	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/namespace"
 	"golang.org/x/sys/unix"
 )
 
@@ -117,6 +118,46 @@ func (p *Process) duplicate() (*os.File, error) {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), p.pidfd.Name()), nil
+}
+
+// otherTime tells whether the process is in another time namespace than the
+// caller.
+func (p *Process) otherTime() (bool, error) {
+	own, err := os.Stat("/proc/self/ns/time")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // this kernel has none
+	}
+	if err != nil {
+		return false, err
+	}
+	its, err := os.Stat(fmt.Sprintf("/proc/%d/ns/time", p.pid))
+	if err != nil {
+		return false, gone(err)
+	}
+	return !os.SameFile(own, its), nil
+}
+
+// gone names a process that is not there any more as a system call does.
+func gone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return unix.ESRCH
+	}
+	return err
+}
+
+// pidNamespace is the identity of the pid namespace that the process is in.
+func (p *Process) pidNamespace() (*namespace.ID, error) {
+	ns, err := namespace.Open(p.pid, namespace.PID)
+	if err != nil {
+		return nil, gone(err)
+	}
+	defer ns.Close()
+	// A signal that can be sent proves that the id was the process's own.
+	if err := p.Signal(0); err != nil {
+		return nil, err
+	}
+	id, err := namespace.Identify(ns)
+	return &id, err
 }
 
 // Wait blocks until the process ends or ctx does, and returns how it ended, to

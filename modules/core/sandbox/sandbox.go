@@ -116,7 +116,7 @@ type Spec struct {
 
 	// TimeOffsets are what the process's clocks are ahead of the host's, in a time
 	// namespace of its own. Older kernels than Linux 6.2 give an error that matches
-	// [errors.ErrUnsupported]. Those of an Exec stay the host's. Zero: none, in the
+	// [errors.ErrUnsupported]. An Exec has the same clocks. Zero: none, in the
 	// caller's namespace.
 	TimeOffsets TimeOffsets
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,8 +15,10 @@ import (
 	"testing"
 
 	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/core/idmap"
 	"github.com/containust/containust/modules/core/kerneltest"
 	"github.com/containust/containust/modules/core/rootfs"
+	"github.com/containust/containust/modules/core/rootless"
 	"github.com/containust/containust/modules/core/sandbox"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -25,7 +28,34 @@ func TestMain(m *testing.M) {
 	if dir, ok := os.LookupEnv(enduranceEnv); ok {
 		os.Exit(endure(dir))
 	}
+	if rootless.Needed() && os.Getenv(kerneltest.RequireEnv) != "" {
+		os.Exit(insideRootless())
+	}
 	os.Exit(kerneltest.Main(m, kerneltest.Leaks{}))
+}
+
+// insideRootless runs this program once more, in a user namespace in which an
+// ordinary user is root.
+func insideRootless() int {
+	args := append([]string{"/proc/self/exe"}, os.Args[1:]...)
+	exit, err := rootless.Run(context.Background(), args, os.Environ(), rootless.Options{})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return exit.Code
+}
+
+// TestRootless: this is so for an ordinary user too, whose containers have the ids
+// of who starts them.
+func TestRootless(t *testing.T) {
+	if idmap.Confined() {
+		t.Skip("this is the ordinary user")
+	}
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(filepath.Join(dir, "image"), os.DirFS(image(t))))
+	const pattern = "^Test(Exec|ExecErrors|ExecUnreadable|UserExec|UserExecUnreadable|Terminal|UserNamespace|UserHostNetwork)$"
+	kerneltest.AsUser(t, dir, pattern, imageEnv+"="+filepath.Join(dir, "image"), longEnv+"="+os.Getenv(longEnv))
 }
 
 // report is what the probe tells about itself.
@@ -76,12 +106,15 @@ func image(t testing.TB) string {
 	t.Helper()
 	kerneltest.RequireRoot(t)
 	kerneltest.RequireKernel(t, 5, 14)
-	if dir, ok := os.LookupEnv(imageEnv); ok {
+	dir := t.TempDir()
+	if ready, ok := os.LookupEnv(imageEnv); ok {
+		require.NoError(t, os.Remove(dir))
+		require.NoError(t, os.CopyFS(dir, os.DirFS(ready)))
+		require.NoError(t, os.Chmod(dir, 0o755))
 		return dir
 	}
 	probe, err := buildProbe()
 	require.NoError(t, err)
-	dir := t.TempDir()
 	for _, d := range []string{"bin", "proc", "sys", "dev", "etc", "tmp", "work", "empty"} {
 		require.NoError(t, os.Mkdir(filepath.Join(dir, d), 0o755))
 	}

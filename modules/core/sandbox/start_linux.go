@@ -14,3 +14,6 @@ func start(h *header) (pid int64)
 
 // initCode is where the text of the init program begins.
 func initCode() unsafe.Pointer
+
+// walkerCode is where the text of the walker begins.
+func walkerCode() unsafe.Pointer

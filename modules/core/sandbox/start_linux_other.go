@@ -13,3 +13,6 @@ func start(*header) (pid int64) { return -int64(unix.ENOSYS) }
 
 // initCode exists in assembly for amd64 and arm64 only.
 func initCode() unsafe.Pointer { return nil }
+
+// walkerCode exists in assembly for amd64 and arm64 only.
+func walkerCode() unsafe.Pointer { return nil }

@@ -114,8 +114,11 @@ func (t *table) exec(namespaces *os.File, spec *ExecSpec, y *tty) error {
 	}
 	t.standing(&spec.Command)
 	const name = "enter the container"
-	t.call(name, unix.SYS_SETNS, t.file(namespaces), number(unix.CLONE_NEWNS|unix.CLONE_NEWPID|
-		unix.CLONE_NEWIPC|unix.CLONE_NEWUTS|unix.CLONE_NEWCGROUP|unix.CLONE_NEWNET))
+	flags := unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWNET
+	if t.otherTime {
+		flags |= unix.CLONE_NEWTIME // takes memory of its own, whose clocks it changes
+	}
+	t.call(name, unix.SYS_SETNS, t.file(namespaces), number(flags))
 	// Last, because a container may share a network namespace that its own user
 	// namespace has no power over.
 	t.call(name, unix.SYS_SETNS, t.file(namespaces), number(unix.CLONE_NEWUSER))

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/containust/containust/modules/core/namespace"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
@@ -21,8 +22,13 @@ type table struct {
 	cloneFlags uint64     // of the child's own clone
 	forkFlags  uint64     // of the one of a fork step
 
-	init     bool // the last step runs the init program
-	filtered bool // under a system call filter
+	// apart: the table leads into this pid namespace, where others are, and is
+	// walked in memory of its own.
+	apart *namespace.ID
+	// otherTime: the container has clocks of its own.
+	otherTime bool
+	init      bool // the last step runs the init program
+	filtered  bool // under a system call filter
 
 	program        string   // Args[0], for errors
 	places         []string // where an init looks for it

@@ -208,7 +208,7 @@ func TestInterpreter(t *testing.T) {
 			}
 			fd := result(tab.open("open", number(unix.AT_FDCWD), file, unix.O_RDONLY, 0))
 			offset := result(tab.call("seek", unix.SYS_LSEEK, fd, number(page), number(unix.SEEK_SET)))
-			where := result(tab.call("same place", unix.SYS_MREMAP, number(address(&memory[0])), number(page), number(page), number(0)))
+			where := result(tab.call("same place", unix.SYS_MREMAP, number(uintptr(unsafe.Pointer(&memory[0]))), number(page), number(page), number(0)))
 			tab.call("map", unix.SYS_MMAP, where, echo(0o777), echo(unix.PROT_READ), echo(unix.MAP_PRIVATE|unix.MAP_FIXED), fd, offset)
 			fail(tab)
 		}), "sandbox: the end: bad file descriptor")
@@ -327,10 +327,10 @@ func FuzzArena(f *testing.F) {
 		equal(fmt.Sprint([]string{a, b, c}), fmt.Sprint(readVector(arena, ops[1].args[1])))
 		equal(fmt.Sprint([]string{}), fmt.Sprint(readVector(arena, ops[1].args[2])))
 		equal(fmt.Sprint([]string{c}), fmt.Sprint(readVector(arena, ops[2].args[0])))
-		if ops[1].refs != 1<<3 || ops[1].args[3] != uint64(address(&ops[0].result)) {
+		if ops[1].refs != 1<<3 || ops[1].args[3] != uint64(address(arena, &ops[0].result)) {
 			t.Fatalf("the reference is wrong: %+v", ops[1])
 		}
-		if ops[1].otherwise != address(&ops[2]) {
+		if ops[1].otherwise != address(arena, &ops[2]) {
 			t.Fatalf("the jump is wrong: %+v", ops[1])
 		}
 	})
@@ -343,7 +343,7 @@ func cString(s string) string {
 
 // bytesAt reads an arena at an address.
 func bytesAt(a *arena, at uint64, n int) []byte {
-	offset := at - uint64(address(&a.mem[0]))
+	offset := at - uint64(a.base)
 	return a.mem[offset : offset+uint64(n)]
 }
 

@@ -35,12 +35,20 @@ func userSpec(t testing.TB, dir string, args ...string) sandbox.Spec {
 func inUser(t testing.TB, s sandbox.Spec, opts sandbox.PrepareOptions) sandbox.Spec {
 	t.Helper()
 	kerneltest.RequireKernel(t, 5, 12)
-	ns, err := sandbox.Prepare(t.Context(), testIDs, opts)
+	ids := testIDs
+	if idmap.Confined() { // the user's are what there is, and the image is theirs
+		own, err := idmap.Own()
+		require.NoError(t, err)
+		ids = own.Identity()
+	}
+	ns, err := sandbox.Prepare(t.Context(), ids, opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, ns.Close()) })
-	require.NoError(t, idmap.Mount(s.Root, ns.User, false))
+	if !idmap.Confined() {
+		require.NoError(t, idmap.Mount(s.Root, ns.User, false))
+	}
 	s.User, s.Network = ns.User, ns.Network
-	s.RootUID, s.RootGID, err = testIDs.Host(0, 0)
+	s.RootUID, s.RootGID, err = ids.Host(0, 0)
 	require.NoError(t, err)
 	return s
 }

@@ -145,11 +145,20 @@ func (r *resolver) mounts(c *stack.Component) {
 		}
 		taken[target] = rng
 	}
+	mount := func(target string, rng token.Range) {
+		inside := systemFolder(target)
+		if inside == "" {
+			claim(target, rng)
+			return
+		}
+		r.report(diag.BadPath, rng, fmt.Sprintf("nothing can be mounted at %s", target), "choose a path outside of "+inside,
+			fmt.Sprintf("Every component has a %s of its own, and nothing of the file is put into it.%s", inside, systemHelp[inside]))
+	}
 	for _, v := range c.Volumes {
-		claim(v.Target, v.Range)
+		mount(v.Target, v.Range)
 	}
 	for _, f := range c.Files {
-		claim(f.Target, f.Range)
+		mount(f.Target, f.Range)
 	}
 	if len(c.Secrets) > 0 {
 		claim(secretsDir, c.Where["secrets"])
@@ -159,7 +168,11 @@ func (r *resolver) mounts(c *stack.Component) {
 	}
 	if c.Tmpfs != nil {
 		for _, t := range c.Tmpfs {
-			claim(t.Target, c.Where["tmpfs"])
+			if t.Target == "/dev/shm" { // it is there, and gets its size
+				claim(t.Target, c.Where["tmpfs"])
+			} else {
+				mount(t.Target, c.Where["tmpfs"])
+			}
 		}
 		return
 	}
@@ -168,6 +181,23 @@ func (r *resolver) mounts(c *stack.Component) {
 			c.Tmpfs = append(c.Tmpfs, stack.Tmpfs{Target: target})
 		}
 	}
+}
+
+// systemHelp is what to use instead of a mount in one of the folders that belong to
+// the system.
+var systemHelp = map[string]string{
+	"/dev":  ` A device is added with devices, and /dev/shm gets its size with tmpfs = ["/dev/shm:256MiB"].`,
+	"/proc": "",
+	"/sys":  "",
+}
+
+// systemFolder returns the folder of systemHelp that a path is in, or "".
+func systemFolder(p string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(p, "/"), "/")
+	if _, ok := systemHelp["/"+first]; ok {
+		return "/" + first
+	}
+	return ""
 }
 
 // combinations reports properties that contradict each other.

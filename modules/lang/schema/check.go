@@ -155,6 +155,19 @@ func checkNotEmpty(s string) *Problem {
 	return nil
 }
 
+// checkProfile refuses what looks like a word for "no profile", and would be taken
+// for the path of one.
+func checkProfile(s string) *Problem {
+	switch s {
+	case "none", "off", "disabled", "false":
+		return &Problem{
+			Code: diag.BadText, Summary: fmt.Sprintf("%q is not a system call profile", s), Suggestion: `write "unconfined" to filter no system call`,
+			Detail: fmt.Sprintf("A file of that name is %q.", "./"+s),
+		}
+	}
+	return checkNotEmpty(s)
+}
+
 func checkUser(s string) *Problem {
 	user, group, found := strings.Cut(s, ":")
 	if user == "" || found && group == "" || strings.ContainsAny(s, " \t\n\x00/") || strings.Contains(group, ":") {

@@ -188,7 +188,7 @@ var properties = []Property{
 	{Name: "stop_signal", Type: &Type{Kind: Text, Name: "a string", Check: checkSignal, Values: signals}, Default: `"SIGTERM"`, Doc: "asks the program to stop"},
 	{Name: "stop_timeout", Type: duration, Default: `"10s"`, Doc: "until it is killed"},
 	{Name: "capabilities", Type: list(&Type{Kind: Text, Name: "a string", Check: checkCapability, Local: always, Values: append([]string{"docker"}, capabilities...)}, "a list of capabilities"), Default: "[]", Doc: "added to an empty set; \"docker\" stands for docker's default set"},
-	{Name: "seccomp", Type: &Type{Kind: Text, Name: "a string", Check: checkNotEmpty, Local: always, Values: []string{"default", "unconfined"}}, Default: `"default"`, Doc: "default, unconfined, or the path of an OCI profile"},
+	{Name: "seccomp", Type: &Type{Kind: Text, Name: "a string", Check: checkProfile, Local: always, Values: []string{"default", "unconfined"}}, Default: `"default"`, Doc: "default, unconfined, or the path of an OCI profile"},
 	{Name: "devices", Type: list(local(text(checkDevice), always), "a list of paths"), Doc: "device nodes by path"},
 	{Name: "labels", Type: open(scalar, "a map of strings", nil), Doc: "free text, never policy"},
 	{Name: "init", Type: boolean, Default: "false", Doc: "a minimal init as pid 1"},

@@ -196,12 +196,15 @@ func resolve(cfg container.Config, image *os.File) (container.Config, error) {
 	cfg.Mounts = slices.Clone(cfg.Mounts)
 	for i := range cfg.Mounts {
 		m := &cfg.Mounts[i]
-		if system(m.Target) {
+		if isShared(*m) {
 			continue // the image has no say there
 		}
 		target, err := rootfs.Resolve(image, m.Target)
 		if err != nil {
 			return cfg, err
+		}
+		if system(m.Target) || system(target) {
+			return cfg, fmt.Errorf("mount %s: it is %w", m.Target, errSystem)
 		}
 		if other := taken[target]; other != "" {
 			return cfg, fmt.Errorf("mount %s: the image has a link that leads to the same place as %s: mount one of the two", m.Target, other)
@@ -212,14 +215,18 @@ func resolve(cfg container.Config, image *os.File) (container.Config, error) {
 	for i := range cfg.Files {
 		f := &cfg.Files[i]
 		dir, name := path.Split(path.Clean(f.Path)) // a file replaces a link at its own place
-		if dir == "/" || system(f.Path) {
-			continue
+		var err error
+		if dir != "/" {
+			dir, err = rootfs.Resolve(image, dir)
 		}
-		dir, err := rootfs.Resolve(image, dir)
 		if err != nil {
 			return cfg, err
 		}
-		f.Path = path.Join(dir, name)
+		at := path.Join(dir, name)
+		if system(f.Path) || system(at) {
+			return cfg, fmt.Errorf("write %s: it is %w", f.Path, errSystem)
+		}
+		f.Path = at
 	}
 	dir, err := rootfs.Resolve(image, cfg.WorkDir)
 	if err != nil || system(dir) {
@@ -258,6 +265,8 @@ func (b *Backend) scaffold(cfg container.Config, files []rootfs.File) rootfs.Sca
 	}
 	return s
 }
+
+var errSystem = errors.New("in a file system that every container has of its own: choose a path outside of /dev, /proc and /sys")
 
 // system tells whether a path is in one of the file systems that every
 // container has, such as /proc.

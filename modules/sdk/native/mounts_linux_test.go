@@ -173,6 +173,32 @@ func TestTargetsThatMeet(t *testing.T) {
 	require.EqualError(t, err, "mount /link/data: the image has a link that leads to the same place as /srv/data: mount one of the two")
 }
 
+// What every container has of its own has no place for mounts and files, by
+// whatever way.
+func TestTargetsInSystem(t *testing.T) {
+	p := newProject(t)
+	volume := func(target string) container.Config {
+		cfg := p.config(t, "c", "true")
+		cfg.Mounts = []container.Mount{{Kind: container.MountVolume, Source: "v", Target: target}}
+		return cfg
+	}
+	linked := volume("/link/data")
+	require.NoError(t, os.Symlink("proc/sys", filepath.Join(linked.Layers[0].Path, "link")))
+	file := p.config(t, "c", "true")
+	file.Files = []container.File{{Path: "/sys/x", Mode: 0o444}}
+	const why = "in a file system that every container has of its own: choose a path outside of /dev, /proc and /sys"
+	for want, cfg := range map[string]container.Config{
+		"mount /proc/data: it is " + why: volume("/proc/data"),
+		"mount /dev/shm: it is " + why:   volume("/dev/shm"),
+		"mount /dev/log: it is " + why:   volume("/dev/log"),
+		"mount /link/data: it is " + why: linked,
+		"write /sys/x: it is " + why:     file,
+	} {
+		_, err := p.Create(t.Context(), cfg)
+		require.EqualError(t, err, want)
+	}
+}
+
 // Message queues are the container's own.
 func TestMessageQueues(t *testing.T) {
 	p := newProject(t)

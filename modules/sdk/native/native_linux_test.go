@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -288,6 +289,42 @@ func TestStopDoesNotWaitInVain(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 7, exit.Code)
 	require.Contains(t, p.log(t, id), "bye")
+}
+
+// A first process that waits for signals instead of catching them, as tini does,
+// listens to the stop signal: while it waits, and while it deals with another one.
+// The init of a container is such a process.
+func TestWaitingForSignalsIsNoticed(t *testing.T) {
+	p := newProject(t)
+	cfg := p.config(t, "waits", "sleep", "1000")
+	cfg.Init = true
+	id, err := p.Create(t.Context(), cfg)
+	require.NoError(t, err)
+	pid, err := p.Start(t.Context(), id)
+	require.NoError(t, err)
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	require.NoError(t, err)
+	require.Contains(t, string(status), "SigCgt:\t0000000000000000\n", "it catches none")
+	end := make(chan struct{})
+	var others sync.WaitGroup
+	others.Go(func() {
+		for {
+			select {
+			case <-end:
+				return
+			default:
+				_ = unix.Kill(pid, unix.SIGURG) // which means nothing to sleep
+				time.Sleep(50 * time.Microsecond)
+			}
+		}
+	})
+	defer others.Wait()
+	defer close(end)
+	for range 1000 {
+		notices, err := native.NoticesSignal(pid, unix.SIGTERM)
+		require.NoError(t, err)
+		require.True(t, notices)
+	}
 }
 
 func TestLinksNamesAndExposure(t *testing.T) {

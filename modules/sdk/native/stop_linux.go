@@ -190,10 +190,36 @@ func ParseSignal(name string) (syscall.Signal, error) {
 	return 0, fmt.Errorf("unknown signal %q", name)
 }
 
-// noticesSignal reads from /proc/pid/status (proc(5)) whether a process catches
-// a signal or keeps it blocked, as programs do that wait for it. While one waits
-// with sigtimedwait(2) it is not blocked.
+// noticesSignal tells whether a process catches a signal or keeps it blocked, as
+// programs do that wait for it. While one waits with sigtimedwait(2) it is not
+// blocked.
 func noticesSignal(pid int, sig syscall.Signal) (bool, error) {
+	for range looks {
+		if notices, err := catches(pid, sig); err != nil || notices {
+			return notices, err
+		}
+		call, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", pid))
+		if err != nil {
+			return true, nil // to wait in vain is better than to kill who would have listened
+		}
+		switch number, _, _ := strings.Cut(string(call), " "); strings.TrimSpace(number) {
+		case strconv.Itoa(unix.SYS_RT_SIGTIMEDWAIT):
+			return true, nil
+		case "running": // just out of that call, or into it
+			time.Sleep(time.Millisecond)
+		default:
+			return catches(pid, sig) // it may have come out of that call since
+		}
+	}
+	return false, nil
+}
+
+// looks is how often a process is looked at that has no time for it.
+const looks = 20
+
+// catches reads from /proc/pid/status (proc(5)) whether a process catches a signal
+// or blocks it.
+func catches(pid int, sig syscall.Signal) (bool, error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil // it ended: whoever waits sees that
@@ -219,10 +245,5 @@ func noticesSignal(pid int, sig syscall.Signal) (bool, error) {
 	if err := lines.Err(); err != nil && !errors.Is(err, unix.ESRCH) {
 		return false, err
 	}
-	call, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", pid))
-	if err != nil {
-		return true, nil // to wait in vain is better than to kill who would have listened
-	}
-	number, _, _ := strings.Cut(string(call), " ")
-	return number == strconv.Itoa(unix.SYS_RT_SIGTIMEDWAIT), nil
+	return false, nil
 }

@@ -44,7 +44,7 @@ var guardianText = sync.OnceValue(func() []byte { return memexec.Text(guardianCo
 // guardianProgram returns the guardian. Where the machine forbids programs in
 // memory it is a file of the project.
 func guardianProgram(stateDir string) (*os.File, error) {
-	f, err := memexec.New(guardianName, guardianText())
+	f, err := memexec.New(guardianName, memexec.Program{Text: guardianText()})
 	if errors.Is(err, memexec.ErrForbidden) {
 		return guardianFile(stateDir)
 	}
@@ -52,7 +52,7 @@ func guardianProgram(stateDir string) (*os.File, error) {
 }
 
 func guardianFile(stateDir string) (*os.File, error) {
-	program, err := memexec.ELF(guardianText())
+	program, err := memexec.Program{Text: guardianText()}.ELF()
 	if err != nil {
 		return nil, err
 	}

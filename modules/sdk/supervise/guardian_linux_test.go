@@ -228,7 +228,7 @@ func TestFindExit(t *testing.T) {
 func TestGuardianProgram(t *testing.T) {
 	text := guardianText()
 	require.Less(t, len(text), 1024)
-	program, err := memexec.ELF(text)
+	program, err := memexec.Program{Text: text}.ELF()
 	require.NoError(t, err)
 	f, err := elf.NewFile(bytes.NewReader(program))
 	require.NoError(t, err)

@@ -110,10 +110,8 @@ func (a *app) passSignal(ctx context.Context, eng *sdk.Engine, name string, sig 
 
 // showUntilEnd shows what a component writes until it has ended for good.
 func (a *app) showUntilEnd(ctx context.Context, eng *sdk.Engine, name string, after sdk.LogPosition) (container.ExitStatus, error) {
-	logs := render.NewLogs(a.Stdout, nil, a.style(a.Stdout), !isTerminal(a.Stdout))
-	err := eng.Logs(ctx, sdk.LogOptions{Names: []string{name}, Follow: true, After: after}, func(line sdk.LogLine) error {
-		return logs.Line(line.Component, line.Text)
-	})
+	logs := render.NewLogs(a.Stdout, a.style(a.Stdout), render.LogOptions{Raw: !isTerminal(a.Stdout)})
+	err := eng.Logs(ctx, sdk.LogOptions{Names: []string{name}, Follow: true, After: after}, logs.Line)
 	if err != nil || ctx.Err() != nil {
 		return container.ExitStatus{}, err
 	}

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"os/signal"
 	"slices"
 	"strings"
 	"time"

@@ -1,0 +1,4 @@
+package native
+
+// NoticesSignal tells whether a process listens to a signal.
+var NoticesSignal = noticesSignal
