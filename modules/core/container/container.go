@@ -219,6 +219,10 @@ type Info struct {
 	Address  string       `json:"address,omitempty"` // in the project's network
 	Expose   []Exposure   `json:"expose,omitempty"`
 
+	// StartTime of the process PID, in clock ticks since boot: tells whether that
+	// is another one now.
+	StartTime uint64 `json:"start_time,omitempty"`
+
 	// NoCgroup: while it runs it shares the cgroup of who started it.
 	NoCgroup bool `json:"no_cgroup,omitempty"`
 

@@ -310,7 +310,7 @@ func (c *instance) info(address network.Addresses) container.Info {
 	}
 	switch {
 	case c.run != nil:
-		info.Status, info.PID = container.StatusRunning, c.record.PID
+		info.Status, info.PID, info.StartTime = container.StatusRunning, c.record.PID, c.record.StartTime
 		info.NoCgroup, info.Unenforced = c.run.cgroup == nil, c.record.Unenforced
 	case c.record.Exit != nil:
 		info.Status = container.StatusExited

@@ -185,7 +185,7 @@ func (m *machine) List(context.Context) ([]container.Info, error) {
 		info := container.Info{ID: container.ID(name), Status: container.StatusCreated, Exit: p.exit}
 		switch {
 		case p.ended != nil && p.exit == nil:
-			info.Status, info.PID = container.StatusRunning, 1
+			info.Status, info.PID, info.StartTime = container.StatusRunning, 1, 5
 		case p.exit != nil:
 			info.Status = container.StatusExited
 		}

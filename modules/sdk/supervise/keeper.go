@@ -96,7 +96,7 @@ func (s *Supervisor) noteEnd(ctx context.Context, name string, exit container.Ex
 		c.PID, c.Start, c.Health = 0, 0, ""
 		c.Exit, c.Finished = &exit, time.Now()
 		stopping := c.Status == container.StatusStopping
-		c.Status, c.Reason = ended(c.Spec.Job, exit)
+		c.Status, c.Reason = endState(c.Spec.Job, exit)
 		if stopping {
 			c.Status, c.Reason, c.Stopped = container.StatusExited, "stopped", true
 		}
@@ -152,8 +152,9 @@ func (s *Supervisor) launch(ctx context.Context, name string) error {
 		return err
 	}
 	s.update(name, func(c *state.Component) {
-		c.Status, c.PID, c.Started, c.Exit = container.StatusRunning, pid, time.Now(), nil
-		c.NoCgroup, c.Unenforced = info.NoCgroup, info.Unenforced
+		c.Status, c.Started, c.Exit = container.StatusRunning, time.Now(), nil
+		info.PID = pid // it may have ended meanwhile
+		s.noteProcess(c, info)
 		if c.Spec.Health != nil {
 			c.Health = container.HealthStarting
 		}
@@ -170,8 +171,8 @@ func (s *Supervisor) fail(name, reason string) {
 	s.emit(Event{Component: name, Type: EventFailed, Text: reason})
 }
 
-// ended is the state in which a process's end leaves its component.
-func ended(job bool, exit container.ExitStatus) (container.Status, string) {
+// endState is the state in which a process's end leaves its component.
+func endState(job bool, exit container.ExitStatus) (container.Status, string) {
 	if job && !exit.Unknown && exit.Code == 0 {
 		return container.StatusCompleted, ""
 	}

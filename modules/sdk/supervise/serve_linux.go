@@ -195,7 +195,7 @@ func (srv *server) serve(ctx context.Context, conn *net.UnixConn) error {
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(WithCaller(ctx, req.Caller))
 	defer cancel()
 	signals := make(chan syscall.Signal, 16)
 	go func() {
