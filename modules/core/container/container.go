@@ -168,6 +168,8 @@ type Health struct {
 type Restart struct {
 	Policy RestartPolicy `json:"policy,omitempty"` // empty: never
 	Max    int           `json:"max,omitempty"`    // of on-failure; zero: no bound
+
+	Unhealthy bool `json:"unhealthy,omitempty"` // what is unhealthy has failed, and is restarted as the policy says
 }
 
 // RestartPolicy names when to restart.

@@ -35,6 +35,7 @@ type script struct {
 	exits      []int // codes with which its lives end at once; then it stays up
 	probe      func() error
 	update     func(container.Config) error
+	stopCode   *int // with which it ends when it is stopped; nil: 143
 }
 
 type process struct {
@@ -117,8 +118,12 @@ func (m *machine) end(id container.ID, code int) {
 func (m *machine) Stop(_ context.Context, id container.ID, _ container.StopOptions) error {
 	m.mu.Lock()
 	m.note("stop %s", id)
+	code := 143
+	if c := m.script[string(id)].stopCode; c != nil {
+		code = *c
+	}
 	m.mu.Unlock()
-	m.end(id, 143)
+	m.end(id, code)
 	return nil
 }
 

@@ -93,14 +93,21 @@ func (s *Supervisor) keep(ctx context.Context, name string, checkChanged <-chan 
 func (s *Supervisor) noteEnd(ctx context.Context, name string, exit container.ExitStatus) (again bool) {
 	var event Event
 	s.update(name, func(c *state.Component) {
+		stopping := c.Status == container.StatusStopping
+		again = !stopping && ctx.Err() == nil && restarts(c, exit)
+		sick := c.Reason
+		if !givenUp(c) {
+			sick = ""
+		}
 		c.PID, c.Start, c.Health = 0, 0, ""
 		c.Exit, c.Finished = &exit, time.Now()
-		stopping := c.Status == container.StatusStopping
 		c.Status, c.Reason = endState(c.Spec.Job, exit)
-		if stopping {
+		switch {
+		case stopping:
 			c.Status, c.Reason, c.Stopped = container.StatusExited, "stopped", true
+		case sick != "":
+			c.Reason = "unhealthy: " + sick
 		}
-		again = !stopping && ctx.Err() == nil && restarts(c, exit)
 		c.Restarting = again
 		event = Event{Component: name, Type: EventExited, Text: c.Reason, Exit: &exit}
 		if c.Status == container.StatusCompleted {
@@ -185,10 +192,16 @@ func restarts(c *state.Component, exit container.ExitStatus) bool {
 	case container.RestartAlways, container.RestartUnlessStopped:
 		return true
 	case container.RestartOnFailure:
-		failed := exit.Unknown || exit.Code != 0
+		failed := exit.Unknown || exit.Code != 0 || givenUp(c)
 		return failed && (c.Spec.Restart.Max == 0 || c.Restarts < c.Spec.Restart.Max)
 	}
 	return false
+}
+
+// givenUp tells whether a component that runs is one that its check has found
+// unhealthy, and whose file says that it has failed then.
+func givenUp(c *state.Component) bool {
+	return c.Spec.Restart.Unhealthy && c.Health == container.HealthUnhealthy
 }
 
 // The back-off between restarts doubles from the first to the longest, and

@@ -353,7 +353,9 @@ func TestEventsTellALife(t *testing.T) {
 	db := component("db", func(d *plan.Desired) { d.Config.Restart.Policy = container.RestartOnFailure })
 	_, err := s.apply(t, db)
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return s.State().Components["db"].Restarts == 1 && s.status("db") == container.StatusRunning },
+	require.Eventually(t, func() bool {
+		return s.State().Components["db"].Restarts == 1 && s.status("db") == container.StatusRunning
+	},
 		5*time.Second, time.Millisecond)
 	require.NoError(t, s.Stop(t.Context(), supervise.StopRequest{}, ignore))
 	require.NoError(t, s.Remove(t.Context(), supervise.RemoveRequest{}, ignore))
