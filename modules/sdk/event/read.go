@@ -10,6 +10,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/containust/containust/modules/sdk/state"
 )
 
 // Filter chooses events. The zero value is all that were kept.
@@ -83,6 +85,9 @@ func (r *reader) pass(ctx context.Context) (again bool, err error) {
 		f, err := os.Open(path(r.dir, age))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			err = &state.AccessError{Dir: r.dir, Err: err}
 		}
 		if err != nil {
 			return false, err
