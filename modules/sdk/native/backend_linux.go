@@ -118,6 +118,9 @@ func Open(ctx context.Context, opts Options) (*Backend, error) {
 			return nil, err
 		}
 	}
+	if err := b.noteProject(); err != nil {
+		return nil, err
+	}
 	b.net = projectNetwork{
 		spec: network.RouterSpec{Project: opts.Project, Pin: filepath.Join(opts.RunDir, "router")},
 		file: filepath.Join(opts.StateDir, "network.json"),
