@@ -33,7 +33,6 @@ const (
 	Running    Type = "running"
 	Healthy    Type = "healthy"
 	Unhealthy  Type = "unhealthy" // Text says what the check found
-	Ready      Type = "ready"     // others may use it; Elapsed since its turn came
 	Done       Type = "completed" // a job ended with 0
 	Exited     Type = "exited"
 	Restart    Type = "restarting" // after the back-off in Text
@@ -50,11 +49,12 @@ const (
 
 	// These are told to who asks for something, and not kept.
 	Kept    Type = "kept"    // nothing to do
+	Ready   Type = "ready"   // others may use it; Elapsed since its turn came
 	Waiting Type = "waiting" // for whoever changes the project now
 )
 
 // kept tells whether events of a type are written down.
-func (t Type) kept() bool { return t != Kept && t != Waiting }
+func (t Type) kept() bool { return t != Kept && t != Ready && t != Waiting }
 
 // Event is something that happened to a component, or, without a name, to the
 // project.

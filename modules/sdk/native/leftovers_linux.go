@@ -227,14 +227,34 @@ func living(runDir string) (stateDir string, alive bool, err error) {
 			continue // it says nothing of a process
 		}
 		process, err := sandbox.Open(rec.PID, rec.StartTime)
-		if err == nil {
-			return p.StateDir, true, process.Close()
+		if errors.Is(err, sandbox.ErrNotProcess) {
+			continue
 		}
-		if !errors.Is(err, sandbox.ErrNotProcess) {
+		if err != nil {
 			return p.StateDir, false, err
+		}
+		over, err := ended(process)
+		if err := errors.Join(err, process.Close()); err != nil || !over {
+			return p.StateDir, !over, err
 		}
 	}
 	return p.StateDir, false, nil
+}
+
+// ended tells whether a process has ended, though nobody has waited for it: its
+// pidfd is readable then.
+func ended(p *sandbox.Process) (over bool, err error) {
+	conn, err := p.PIDFD().SyscallConn()
+	if err != nil {
+		return false, err
+	}
+	var pollErr error
+	err = conn.Control(func(fd uintptr) {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		_, pollErr = unix.Poll(poll, 0)
+		over = poll[0].Revents&unix.POLLIN != 0
+	})
+	return over, errors.Join(err, pollErr)
 }
 
 // lockHeld tells whether a process holds a lock of a project: its supervisor, or

@@ -30,8 +30,7 @@ type State struct {
 	Project    Project               `json:"project"`
 	Components map[string]*Component `json:"components"`
 
-	// SetAside is where a damaged state was moved to, until the project is brought
-	// to what its file wants.
+	// SetAside is where a damaged state was moved to, until somebody was told.
 	SetAside string `json:"set_aside,omitempty"`
 }
 

@@ -257,7 +257,7 @@ func (srv *server) ends() []int {
 func (srv *server) call(ctx context.Context, req request, p *peer, signals <-chan syscall.Signal, emit func(Event)) (any, error) {
 	switch req.Method {
 	case "state":
-		return srv.s.State(), nil
+		return srv.s.tell(), nil
 	case "apply":
 		var params ApplyRequest
 		if err := json.Unmarshal(req.Params, &params); err != nil {

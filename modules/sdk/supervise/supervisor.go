@@ -330,6 +330,22 @@ func (s *Supervisor) State() *state.State {
 	return &st
 }
 
+// tell returns the state as State does, for a person's command: where a damaged
+// one was set aside is told once.
+func (s *Supervisor) tell() *state.State {
+	st := s.State()
+	if st.SetAside == "" {
+		return st
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.st.SetAside = ""
+	if err := s.saveLocked(); err != nil {
+		s.log.Error("save state", "error", err)
+	}
+	return st
+}
+
 // Wait returns when none of the named components (all, without names) runs or
 // will be restarted, with how each ended. fn is called with what happens to
 // them meanwhile.
