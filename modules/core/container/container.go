@@ -233,6 +233,13 @@ type Info struct {
 	Unenforced []string `json:"unenforced,omitempty"`
 }
 
+// LimitHits counts how often a container ran into its limits.
+type LimitHits struct {
+	Memory   int64 // memory had to be taken back, for want of more
+	PIDs     int64 // a process could not be made
+	OOMKills int64 // processes that the kernel killed for want of memory
+}
+
 // ExitStatus is how a process ended.
 type ExitStatus struct {
 	Code    int  `json:"code"`              // exit code; 128+Signal when killed

@@ -218,9 +218,19 @@ func newSupervised(t *testing.T, m *machine) *supervised {
 
 func open(t *testing.T, m *machine, store *state.Store) *supervised {
 	t.Helper()
+	return openOver(t, m, m, store)
+}
+
+func openBackend(t *testing.T, b container.Backend, m *machine) *supervised {
+	t.Helper()
+	return openOver(t, b, m, state.NewStore(t.TempDir()))
+}
+
+func openOver(t *testing.T, b container.Backend, m *machine, store *state.Store) *supervised {
+	t.Helper()
 	life, let := context.WithCancel(context.Background())
 	t.Cleanup(let)
-	s, err := supervise.NewSupervisor(life, m, store, discard)
+	s, err := supervise.NewSupervisor(life, b, store, discard)
 	require.NoError(t, err)
 	return &supervised{Supervisor: s, machine: m, store: store, let: let}
 }

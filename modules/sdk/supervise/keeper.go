@@ -68,6 +68,7 @@ func (s *Supervisor) keep(ctx context.Context, name string, checkChanged <-chan 
 			defer close(probed)
 			s.probe(probing, name, checkChanged)
 		}()
+		limits := s.watchLimits(probing, name)
 		exit, err := s.backend.Wait(s.life, container.ID(name))
 		stopProbing()
 		<-probed
@@ -78,6 +79,7 @@ func (s *Supervisor) keep(ctx context.Context, name string, checkChanged <-chan 
 			s.log.Error("wait", "component", name, "error", err)
 			exit = container.ExitStatus{Unknown: true}
 		}
+		limits.end(exit)
 		again := s.noteEnd(ctx, name, exit)
 		if !again {
 			return
