@@ -121,13 +121,13 @@ func pass(ctx context.Context, p *sandbox.Process, opts container.ExecOptions, e
 // session: a check that takes too long must not leave its own children behind.
 func killGroup(p *sandbox.Process) {
 	const processGroup = 1 << 2 // PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9
-	err := unix.EBADF
+	var err error
 	if conn, connErr := p.PIDFD().SyscallConn(); connErr == nil {
 		_ = conn.Control(func(fd uintptr) {
-			err, _ = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, processGroup).(unix.Errno)
+			err = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, processGroup)
 		})
 	}
-	if err == unix.EINVAL {
+	if errors.Is(err, unix.EINVAL) {
 		// An earlier kernel. While the process is there, nobody else has its number.
 		_ = unix.Kill(-p.PID(), unix.SIGKILL)
 	}

@@ -17,14 +17,16 @@ import (
 	"github.com/containust/containust/modules/sdk/state"
 )
 
-// leftOf returns the kinds of what is left of a project.
-func leftOf(t *testing.T, base, project string) map[string]int {
+const goneProject = "gone-0badcafe"
+
+// leftOf returns the kinds of what is left of the project.
+func leftOf(t *testing.T, base string) map[string]int {
 	t.Helper()
 	left, err := native.Leftovers(t.Context(), base)
 	require.NoError(t, err)
 	kinds := map[string]int{}
 	for _, l := range left {
-		if l.Project == project {
+		if l.Project == goneProject {
 			kinds[l.Kind]++
 		}
 	}
@@ -34,14 +36,13 @@ func leftOf(t *testing.T, base, project string) map[string]int {
 func TestLeftovers(t *testing.T) {
 	kerneltest.RequireRoot(t)
 	base, stateDir := t.TempDir(), t.TempDir()
-	const project = "gone-0badcafe"
-	runDir := filepath.Join(base, project)
+	runDir := filepath.Join(base, goneProject)
 	require.NoError(t, os.MkdirAll(filepath.Join(runDir, "containers", "db"), 0o700))
 	require.NoError(t, unix.Mount("none", filepath.Join(runDir, "containers"), "tmpfs", 0, ""))
-	require.Empty(t, leftOf(t, base, project), "one that was just made may be about to live")
+	require.Empty(t, leftOf(t, base), "one that was just made may be about to live")
 	old := time.Now().Add(-time.Hour)
 	require.NoError(t, os.Chtimes(runDir, old, old))
-	require.Equal(t, map[string]int{"records": 1, "mount": 1}, leftOf(t, base, project))
+	require.Equal(t, map[string]int{"records": 1, "mount": 1}, leftOf(t, base))
 
 	// A supervisor that holds its lock lives.
 	text, err := json.Marshal(map[string]string{"state_dir": stateDir})
@@ -49,9 +50,9 @@ func TestLeftovers(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(runDir, "project.json"), text, 0o600))
 	lock, err := state.Acquire(stateDir, "lock")
 	require.NoError(t, err)
-	require.Empty(t, leftOf(t, base, project))
+	require.Empty(t, leftOf(t, base))
 	require.NoError(t, lock.Close())
-	require.NotEmpty(t, leftOf(t, base, project))
+	require.NotEmpty(t, leftOf(t, base))
 
 	// So does a container, whose process is this one.
 	record := func(start uint64) {
@@ -62,8 +63,8 @@ func TestLeftovers(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "container.json"), text, 0o600))
 	}
 	record(startTime(t))
-	require.Empty(t, leftOf(t, base, project))
-	left := []native.Leftover{{Project: project, Kind: "records", Name: runDir}}
+	require.Empty(t, leftOf(t, base))
+	left := []native.Leftover{{Project: goneProject, Kind: "records", Name: runDir}}
 	require.ErrorContains(t, native.RemoveLeftovers(t.Context(), base, left), "it lives again")
 	require.DirExists(t, runDir)
 	record(startTime(t) + 1) // the number is another process's now
@@ -73,7 +74,7 @@ func TestLeftovers(t *testing.T) {
 
 	require.NoError(t, native.RemoveLeftovers(t.Context(), base, left[:1]))
 	require.NoDirExists(t, runDir)
-	require.Empty(t, leftOf(t, base, project))
+	require.Empty(t, leftOf(t, base))
 }
 
 // startTime is when this process was started.
