@@ -44,7 +44,7 @@ func (w *wanted) component(c *stack.Component, img store.Image) (d plan.Desired,
 		Name: c.Name, Hostname: c.Hostname, WorkDir: first(c.WorkDir, img.Config.WorkDir), User: first(c.User, img.Config.User),
 		ReadOnly: c.ReadOnly, Capabilities: c.Capabilities, Seccomp: c.Seccomp, Devices: c.Devices,
 		Resources: resources(c), Health: health(c.Health), Job: c.Job,
-		Restart:    container.Restart{Policy: container.RestartPolicy(c.Restart.Policy), Max: c.Restart.Max},
+		Restart:    container.Restart{Policy: container.RestartPolicy(c.Restart.Policy), Max: c.Restart.Max, Unhealthy: c.RestartUnhealthy},
 		StopSignal: first(c.StopSignal, img.Config.StopSignal), StopTimeout: c.StopTimeout, Init: c.Init, Labels: c.Labels,
 		Network: container.Network{
 			Mode: container.NetworkMode(c.Network), Offline: c.Offline,

@@ -31,6 +31,7 @@ type Engine struct {
 
 	mu    sync.Mutex
 	texts map[string][]byte // what the last load has fetched, by URL
+	said  []string          // to Options.Notice
 }
 
 // Open finds the project and returns an engine for it. Nothing is read but what
@@ -118,7 +119,7 @@ func (e *Engine) Apply(ctx context.Context, d *Deployment, opts ApplyOptions) er
 	if !d.imported {
 		return errors.New("apply needs a plan that was made with Import")
 	}
-	if err := os.MkdirAll(e.project.StateDir, 0o700); err != nil {
+	if err := e.store.Make(); err != nil {
 		return err
 	}
 	req := supervise.ApplyRequest{Project: e.project.Project, Desired: d.Desired, Rerun: opts.Rerun, Found: d.found}
@@ -133,19 +134,56 @@ func (e *Engine) Apply(ctx context.Context, d *Deployment, opts ApplyOptions) er
 }
 
 // current returns the project's state: the supervisor's if there is one. If the
-// state says that something runs, but no supervisor does, one is started, which
-// finds out what is true.
+// state says that something runs, or is damaged, or the project has something on
+// the machine, but no supervisor runs, one is started, which finds out what is
+// true and cleans up.
 func (e *Engine) current(ctx context.Context) (*state.State, error) {
 	// Without starting one: it would wait a while for something to do.
 	st, err := supervise.NewClient(e.project.StateDir, nil).State(ctx)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return st, err
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, &state.AccessError{Dir: e.project.StateDir, Err: err}
 	}
-	if st, err = e.store.Load(); err != nil || !st.Active() {
-		return st, err
+	if errors.Is(err, fs.ErrNotExist) {
+		st, err = e.withoutSupervisor(ctx)
 	}
-	e.opts.Logger.Debug("containers run without a supervisor; starting one")
+	if err == nil && st.SetAside != "" {
+		e.notice(fmt.Sprintf("the project's state was damaged, and is set aside as %s; what runs was found again. Run the project to bring it to what its file wants", st.SetAside))
+	}
+	return st, err
+}
+
+func (e *Engine) withoutSupervisor(ctx context.Context) (*state.State, error) {
+	st, err := e.store.Load()
+	var damaged *state.DamagedError
+	switch {
+	case errors.As(err, &damaged):
+		if len(e.opts.Supervisor) == 0 {
+			return nil, err
+		}
+	case err != nil:
+		return nil, err
+	case !st.Active() && !onMachine(e.project.StateDir):
+		return st, nil
+	case len(e.opts.Supervisor) == 0 && !st.Active():
+		return st, nil // who only looks leaves what is left where it is
+	}
+	e.opts.Logger.Debug("something is left without a supervisor; starting one")
 	return e.client.State(ctx)
+}
+
+// notice tells a person something, once.
+func (e *Engine) notice(text string) {
+	e.mu.Lock()
+	said := slices.Contains(e.said, text)
+	e.said = append(e.said, text)
+	e.mu.Unlock()
+	switch {
+	case said:
+	case e.opts.Notice != nil:
+		e.opts.Notice(text)
+	default:
+		e.opts.Logger.Warn(text)
+	}
 }
 
 // List returns the project's components, by name.

@@ -100,7 +100,6 @@ func unsupported(c *stack.Component) (refusals []diag.Diagnostic) {
 		set      bool
 	}{
 		{"egress", c.Egress != nil},
-		{"restart_unhealthy", c.RestartUnhealthy},
 		{"distroless", c.Distroless != nil},
 	} {
 		if !s.set {

@@ -34,6 +34,7 @@ type Options struct {
 	LookupEnv func(string) (string, bool) // of ${env.X}; nil: os.LookupEnv
 	EnvFile   map[string]string           // of ${env.X} that LookupEnv does not have, see package envfile
 	Logger    *slog.Logger                // nil discards
+	Notice    func(text string)           // what a person should know that is no error; nil: Logger is told
 }
 
 // PlanOptions say how thoroughly to plan.

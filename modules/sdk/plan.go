@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/containust/containust/modules/lang/diag"
 	"github.com/containust/containust/modules/lang/stack"
 	"github.com/containust/containust/modules/sdk/native"
 	"github.com/containust/containust/modules/sdk/plan"
+	"github.com/containust/containust/modules/sdk/state"
 	"github.com/containust/containust/modules/storage/source"
 	"github.com/containust/containust/modules/storage/store"
 )
@@ -69,7 +69,7 @@ func (e *Engine) planStack(ctx context.Context, st *stack.Stack, found diag.List
 	}
 	d := &Deployment{Stack: st, Warnings: found, imported: opts.Import, inputs: inputs}
 	if opts.Import {
-		if err := os.MkdirAll(e.project.StateDir, 0o700); err != nil {
+		if err := e.store.Make(); err != nil {
 			return nil, err
 		}
 	}
@@ -94,7 +94,7 @@ func (e *Engine) planStack(ctx context.Context, st *stack.Stack, found diag.List
 	if err := e.checkFile(d.current); err != nil {
 		return nil, err
 	}
-	key, err := e.planKey(opts)
+	key, err := e.planKey(opts, d.current)
 	if err != nil {
 		return nil, err
 	}
@@ -155,9 +155,9 @@ func (e *Engine) desire(ctx context.Context, d *Deployment, opts PlanOptions) er
 }
 
 // planKey returns the project's key. A plan that is only looked at creates
-// nothing: a project that has no state yet has nothing to compare with either.
-func (e *Engine) planKey(opts PlanOptions) ([]byte, error) {
-	if _, err := os.Stat(e.project.StateDir); errors.Is(err, fs.ErrNotExist) && !opts.Import {
+// nothing: a project that has no components has nothing to compare with either.
+func (e *Engine) planKey(opts PlanOptions, current *state.State) ([]byte, error) {
+	if len(current.Components) == 0 && !opts.Import {
 		return nil, nil
 	}
 	return e.store.Key()

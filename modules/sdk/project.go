@@ -59,6 +59,10 @@ func Find(file, dir, stateDir string) (Project, error) {
 	}
 	for above := filepath.Dir(dir); ; above = filepath.Dir(above) {
 		file, err := rememberedFile(filepath.Join(above, stateDirName))
+		var damaged *state.DamagedError
+		if errors.As(err, &damaged) {
+			file, err = findIn(above, stateDir)
+		}
 		if err != nil {
 			return Project{}, err
 		}
@@ -80,7 +84,12 @@ func findIn(dir, stateDir string) (string, error) {
 	if stateDir == "" {
 		stateDir = filepath.Join(dir, stateDirName)
 	}
-	if file, err := rememberedFile(stateDir); file != "" || err != nil {
+	file, err := rememberedFile(stateDir)
+	var damaged *state.DamagedError
+	if errors.As(err, &damaged) {
+		err = nil // whoever opens the project says so
+	}
+	if file != "" || err != nil {
 		return file, err
 	}
 	entries, err := os.ReadDir(dir)

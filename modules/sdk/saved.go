@@ -1,7 +1,6 @@
 package sdk
 
 import (
-	"os"
 	"time"
 
 	"github.com/containust/containust/modules/sdk/plan"
@@ -16,7 +15,7 @@ func (d *Deployment) Document() plan.Document {
 // [Engine.Check]. The project's state folder and key come into being if they
 // are not there: what the file says is keyed with it.
 func (e *Engine) Save(d *Deployment, path string) error {
-	if err := os.MkdirAll(e.project.StateDir, 0o700); err != nil {
+	if err := e.store.Make(); err != nil {
 		return err
 	}
 	key, err := e.store.Key()

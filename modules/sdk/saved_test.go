@@ -149,7 +149,7 @@ func TestReasonsOfAWholeFile(t *testing.T) {
 func TestPlanWarnsOfWhatRunRefuses(t *testing.T) {
 	e := engine(t, `COMPONENT a {
 		image = "tar://app.tar" volume = "./none:/data"
-		io = { weight = 10 device = "/dev/null" } pids = 10 egress = [] restart_unhealthy = true
+		io = { weight = 10 device = "/dev/null" } pids = 10 egress = [] distroless = { include = ["/bin/x"] }
 	}
 	COMPONENT b { image = "tar://none.tar" }`)
 	d, err := e.Plan(t.Context(), sdk.PlanOptions{})

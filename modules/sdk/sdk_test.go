@@ -46,7 +46,10 @@ func TestFind(t *testing.T) {
 		"several, one ran": {map[string]string{"a.ctst": "", "b.ctst": "", ".containust/state.json": state}, "", "", "", "b.ctst", ""},
 		"from below":       {map[string]string{"b.ctst": "", "sub/deep/x": "", ".containust/state.json": state}, "", "sub/deep", "", "b.ctst", ""},
 		"nothing":          {map[string]string{"x": ""}, "", "", "", "", "no .ctst file in"},
-		"damaged":          {map[string]string{"a.ctst": "", ".containust/state.json": "{"}, "", "", "", "", "is damaged"},
+		"damaged":          {map[string]string{"a.ctst": "", ".containust/state.json": "{"}, "", "", "", "a.ctst", ""},
+		"damaged, below":   {map[string]string{"a.ctst": "", "sub/x": "", ".containust/state.json": "{"}, "", "sub", "", "a.ctst", ""},
+		"damaged, several": {map[string]string{"a.ctst": "", "b.ctst": "", ".containust/state.json": ""}, "", "", "", "", "several .ctst files"},
+		"too new":          {map[string]string{"a.ctst": "", ".containust/state.json": `{"version":99}`}, "", "", "", "", "use a newer ctst"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := write(t, tt.files)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strconv"
 	"strings"
@@ -42,6 +43,17 @@ func run(args []string) error {
 		for {
 			<-ended
 			say("no")
+		}
+	case "breed": // WORD: has a child with that word in its arguments, and neither ends by itself
+		child := exec.Command("/proc/self/exe", "stubborn", args[0])
+		if err := child.Start(); err != nil {
+			return err
+		}
+		return child.Wait()
+	case "absent": // FILE
+		_, err := os.Lstat(args[0])
+		if err == nil {
+			return errors.New(args[0] + " is there")
 		}
 	case "say": // WORD…
 		say(strings.Join(args, " "))

@@ -168,6 +168,8 @@ type Health struct {
 type Restart struct {
 	Policy RestartPolicy `json:"policy,omitempty"` // empty: never
 	Max    int           `json:"max,omitempty"`    // of on-failure; zero: no bound
+
+	Unhealthy bool `json:"unhealthy,omitempty"` // what is unhealthy has failed, and is restarted as the policy says
 }
 
 // RestartPolicy names when to restart.
@@ -221,6 +223,9 @@ type Info struct {
 
 	// Paused: its processes are frozen.
 	Paused bool `json:"paused,omitempty"`
+	// StartTime of the process PID, in clock ticks since boot: tells whether that
+	// is another one now.
+	StartTime uint64 `json:"start_time,omitempty"`
 
 	// NoCgroup: while it runs it shares the cgroup of who started it.
 	NoCgroup bool `json:"no_cgroup,omitempty"`
@@ -228,6 +233,13 @@ type Info struct {
 	// Unenforced are the limits that its configuration has and that do not hold,
 	// as the language names them: "memory".
 	Unenforced []string `json:"unenforced,omitempty"`
+}
+
+// LimitHits counts how often a container ran into its limits.
+type LimitHits struct {
+	Memory   int64 // memory had to be taken back, for want of more
+	PIDs     int64 // a process could not be made
+	OOMKills int64 // processes that the kernel killed for want of memory
 }
 
 // ExitStatus is how a process ended.

@@ -100,12 +100,12 @@ func (r *Router) replaceHostRules(rules Rules, relays []string) error {
 }
 
 // deleteHostTable deletes a project's table. None there is not an error.
-func deleteHostTable(project string) error {
+func deleteHostTable(name string) error {
 	t, err := begin()
 	if err != nil {
 		return err
 	}
-	if name := hostTable(project); t.exists(family4.table, name) {
+	if t.exists(family4.table, name) {
 		t.remove(family4.table, name)
 	}
 	return t.commit()

@@ -151,12 +151,14 @@ func (r *Router) Close() error { return closeFile(r.ns) }
 
 // The names of what a project owns in the host's namespace. An interface's
 // name has at most 15 bytes.
-
-const hostLinkPrefix = "ctst"
+const (
+	hostLinkPrefix  = "ctst"
+	hostTablePrefix = "containust-"
+)
 
 func hostLink(project string) string { return hostLinkPrefix + shortHash(project) }
 
-func hostTable(project string) string { return "containust-" + shortHash(project) }
+func hostTable(project string) string { return hostTablePrefix + shortHash(project) }
 
 // endpointLink is the name of an endpoint's interface in the router.
 func endpointLink(name string) string { return "ep" + shortHash(name) }

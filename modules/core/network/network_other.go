@@ -24,6 +24,12 @@ func RemoveRouter(ctx context.Context, spec RouterSpec) error {
 	return unsupported("remove router", spec.Project)
 }
 
+// Strays needs Linux.
+func Strays(context.Context, []string) ([]string, error) { return nil, unsupported("list strays", "") }
+
+// RemoveStray needs Linux.
+func RemoveStray(_ context.Context, name string) error { return unsupported("remove", name) }
+
 // Attach makes a container's namespace. It needs Linux.
 func (r *Router) Attach(ctx context.Context, spec EndpointSpec, opts EndpointOptions) (*Endpoint, error) {
 	return nil, unsupported("attach", spec.Name)

@@ -271,12 +271,17 @@ func (spec RouterSpec) removeHostSide() error {
 	if spec.Isolated {
 		return nil
 	}
+	return removeHostSide(hostLink(spec.Project), hostTable(spec.Project))
+}
+
+// removeHostSide removes an interface and a table of the host's namespace.
+func removeHostSide(link, table string) error {
 	// Side by side: for either the kernel waits until nobody can be using it.
-	link := make(chan error, 1)
+	linkGone := make(chan error, 1)
 	go func() {
-		link <- withHandle(func(h *netlink.Handle) error { return deleteLink(h, hostLink(spec.Project)) })
+		linkGone <- withHandle(func(h *netlink.Handle) error { return deleteLink(h, link) })
 	}()
-	return errors.Join(deleteHostTable(spec.Project), <-link)
+	return errors.Join(deleteHostTable(table), <-linkGone)
 }
 
 // deleteVeths deletes every veth interface of the calling thread's namespace.

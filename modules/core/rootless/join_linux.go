@@ -56,8 +56,8 @@ func bootID() (string, error) {
 // it.
 func find(file string) (*os.File, error) {
 	text, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return nil, nil // there is none, or it is another user's
 	}
 	var wanted note
 	if err == nil {

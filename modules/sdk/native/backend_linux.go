@@ -122,6 +122,9 @@ func Open(ctx context.Context, opts Options) (*Backend, error) {
 	}
 	// Nearly every container has it, and the first needs it soon.
 	b.tasks.Go(func() { _, _ = b.filters.program(container.Config{}, 0) })
+	if err := b.noteProject(); err != nil {
+		return nil, err
+	}
 	b.net = projectNetwork{
 		spec: network.RouterSpec{Project: opts.Project, Pin: filepath.Join(opts.RunDir, "router")},
 		file: filepath.Join(opts.StateDir, "network.json"),
@@ -314,7 +317,7 @@ func (c *instance) info(address network.Addresses) container.Info {
 	}
 	switch {
 	case c.run != nil:
-		info.Status, info.PID = container.StatusRunning, c.record.PID
+		info.Status, info.PID, info.StartTime = container.StatusRunning, c.record.PID, c.record.StartTime
 		info.NoCgroup, info.Unenforced = c.run.cgroup == nil, c.record.Unenforced
 	case c.record.Exit != nil:
 		info.Status = container.StatusExited

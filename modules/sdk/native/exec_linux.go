@@ -101,7 +101,7 @@ func pass(ctx context.Context, p *sandbox.Process, opts container.ExecOptions, e
 			_ = p.Signal(sig) // it may have ended meanwhile
 		case <-ctx.Done():
 			if opts.Terminal == nil {
-				_ = p.Signal(unix.SIGKILL)
+				killGroup(p)
 				return
 			}
 			_ = p.Signal(unix.SIGHUP)
@@ -115,6 +115,23 @@ func pass(ctx context.Context, p *sandbox.Process, opts container.ExecOptions, e
 			return
 		}
 	}
+}
+
+// killGroup ends a process, and with it what it has started and left in its
+// session: a check that takes too long must not leave its own children behind.
+func killGroup(p *sandbox.Process) {
+	const processGroup = 1 << 2 // PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9
+	var err error
+	if conn, connErr := p.PIDFD().SyscallConn(); connErr == nil {
+		_ = conn.Control(func(fd uintptr) {
+			err = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, processGroup)
+		})
+	}
+	if errors.Is(err, unix.EINVAL) {
+		// An earlier kernel. While the process is there, nobody else has its number.
+		_ = unix.Kill(-p.PID(), unix.SIGKILL)
+	}
+	_ = p.Signal(unix.SIGKILL) // it may have ended meanwhile
 }
 
 // givePipes lets the container's user open its own streams anew, as
@@ -170,21 +187,29 @@ func (b *Backend) Probe(ctx context.Context, id container.ID, check container.He
 	switch {
 	case len(check.Command) > 0:
 		result, err := b.Exec(ctx, id, container.ExecOptions{Args: check.Command})
-		if err == nil && ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return fmt.Errorf("the check took longer than %v", check.Timeout)
-		}
-		if err == nil && result.Exit.Code != 0 {
-			return fmt.Errorf("the check exited with code %d", result.Exit.Code)
+		case err == nil && (result.Exit.Code != 0 || result.Exit.Unknown):
+			return fmt.Errorf("the check %s", result.Exit)
 		}
 		return err
 	case check.HTTP != "":
-		return b.probeHTTP(ctx, id, check.HTTP)
+		return unanswered(ctx, check, b.probeHTTP(ctx, id, check.HTTP))
 	}
 	conn, err := b.dial(ctx, id, fmt.Sprintf("127.0.0.1:%d", check.TCP))
 	if err != nil {
-		return err
+		return unanswered(ctx, check, err)
 	}
 	return conn.Close()
+}
+
+// unanswered says of a check that failed since its time was over just that.
+func unanswered(ctx context.Context, check container.Health, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	return fmt.Errorf("no answer within %v", check.Timeout)
 }
 
 func (b *Backend) probeHTTP(ctx context.Context, id container.ID, target string) error {

@@ -76,6 +76,7 @@ func properties(cfg container.Config) flat {
 	set(f, "workdir", cfg.WorkDir, "")
 	set(f, "user", cfg.User, "")
 	set(f, "seccomp_profile", cfg.SeccompProfile, "")
+	set(f, "restart_unhealthy", cfg.Restart.Unhealthy, false)
 	f.setList("command", cfg.Args)
 	f.setList("capabilities", cfg.Capabilities)
 	f.setList("devices", cfg.Devices)

@@ -183,7 +183,7 @@ func TestWhatMakesAPlanStale(t *testing.T) {
 		"restarted": {func(st *state.State, _ *[]plan.Desired) {
 			st.Components["api"].PID, st.Components["api"].Restarts = 9, 4
 		}, ""},
-		"rebooted": {func(st *state.State, _ *[]plan.Desired) { st.BootID = "another" }, ""},
+		"rebooted": {func(st *state.State, _ *[]plan.Desired) { st.Components["api"].BootID = "another" }, ""},
 		"backs off": {func(st *state.State, _ *[]plan.Desired) {
 			ending(st.Components["api"], container.StatusExited, "x").Restarting = true
 		}, ""},

@@ -1,8 +1,12 @@
 package state_test
 
 import (
+	"flag"
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,6 +14,8 @@ import (
 	"github.com/containust/containust/modules/core/container"
 	"github.com/containust/containust/modules/sdk/state"
 )
+
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestSaveAndLoad(t *testing.T) {
 	store := state.NewStore(t.TempDir())
@@ -29,17 +35,128 @@ func TestSaveAndLoad(t *testing.T) {
 	require.Equal(t, uint64(2), got.Serial, "each save has its own serial")
 	entries, err := os.ReadDir(store.Dir())
 	require.NoError(t, err)
-	require.Len(t, entries, 1, "a save leaves no temporary file")
-	info, err := entries[0].Info()
+	require.Len(t, entries, 2, "a save leaves the state, the one before it, and no temporary file")
+	for _, entry := range entries {
+		info, err := entry.Info()
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	}
+}
+
+// golden compares with a file, or writes it with -update.
+func golden(t *testing.T, path string, got []byte) {
+	t.Helper()
+	if *update {
+		require.NoError(t, os.WriteFile(path, got, 0o644))
+	}
+	want, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	require.Equal(t, string(want), string(got))
+}
+
+func TestEarlierVersionsAreBroughtUpToDate(t *testing.T) {
+	text, err := os.ReadFile("testdata/version1.json")
+	require.NoError(t, err)
+	store := state.NewStore(t.TempDir())
+	path := filepath.Join(store.Dir(), "state.json")
+	require.NoError(t, os.WriteFile(path, text, 0o600))
+
+	st, err := store.Load()
+	require.NoError(t, err)
+	require.Equal(t, uint64(math.MaxUint64), st.Components["db"].Start, "numbers keep all their digits")
+	require.Equal(t, "6c7f1d0e-2a57-4e3f-9a55-2f6f1a2b3c4d", st.Components["db"].BootID)
+	require.Empty(t, st.Components["migrate"].BootID, "it does not run")
+	kept, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, text, kept, "to read changes nothing")
+
+	require.NoError(t, store.Save(st))
+	saved, err := os.ReadFile(path)
+	require.NoError(t, err)
+	golden(t, "testdata/version1-saved.json", saved)
+	again, err := store.Load()
+	require.NoError(t, err)
+	require.Equal(t, st, again)
+}
+
+func TestLaterVersionsAreLeftAlone(t *testing.T) {
+	for writer, need := range map[string]string{"v7.1.0": "use ctst v7.1.0 or newer", "": "use a newer ctst"} {
+		store := state.NewStore(t.TempDir())
+		path := filepath.Join(store.Dir(), "state.json")
+		text := fmt.Sprintf(`{"version": %d, "writer": %q, "components": ["what it will be"]}`, state.Version+1, writer)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		_, err := store.Load()
+		var version *state.VersionError
+		require.ErrorAs(t, err, &version)
+		require.Equal(t, state.Version+1, version.Version)
+		require.ErrorContains(t, err, need)
+		kept, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, text, string(kept))
+	}
+}
+
+func TestRecover(t *testing.T) {
+	store := state.NewStore(t.TempDir())
+	path := filepath.Join(store.Dir(), "state.json")
+	damage := func(text string) {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		_, err := store.Load()
+		var damaged *state.DamagedError
+		require.ErrorAs(t, err, &damaged)
+	}
+	damage("{")
+	st, err := store.Recover()
+	require.NoError(t, err)
+	require.Empty(t, st.Components, "there was nothing before")
+	first := st.SetAside
+	kept, err := os.ReadFile(first)
+	require.NoError(t, err)
+	require.Equal(t, "{", string(kept), "it is set aside as it was")
+
+	st.Components["db"] = &state.Component{Digest: "d"}
+	require.NoError(t, store.Save(st))
+	st.Components["web"] = &state.Component{Digest: "w"}
+	require.NoError(t, store.Save(st))
+	damage("")
+	st, err = store.Recover()
+	require.NoError(t, err)
+	require.NotEqual(t, first, st.SetAside, "none takes the place of another")
+	require.FileExists(t, first)
+	require.Equal(t, "d", st.Components["db"].Digest, "what was saved before the damaged one is used")
+	require.NoFileExists(t, path, "nothing is written before it is known what is true")
+}
+
+func TestKeyIsMadeOnce(t *testing.T) {
+	store := state.NewStore(t.TempDir())
+	var keys sync.Map
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			key, err := store.Key()
+			if err != nil {
+				key = []byte(err.Error())
+			}
+			keys.Store(string(key), true)
+		})
+	}
+	all.Wait()
+	n := 0
+	keys.Range(func(any, any) bool { n++; return true })
+	require.Equal(t, 1, n, "processes that come at once must have the same key")
+	key, err := store.Key()
+	require.NoError(t, err)
+	_, ok := keys.Load(string(key))
+	require.True(t, ok)
 }
 
 func TestDamagedState(t *testing.T) {
 	for name, text := range map[string]string{
 		"empty":          "",
 		"truncated":      `{"version": 1, "components": {"a`,
-		"other schema":   `{"version": 99}`,
+		"no schema":      `{"components": {}}`,
+		"two documents":  `{"version": 2} {"version": 2}`,
+		"migration":      `{"version": 1, "boot_id": "b", "components": {"a": 5}}`,
 		"null component": `{"version": 1, "components": {"a": null}}`,
 		"not an object":  `[]`,
 		"wrong type":     `{"version": 1, "components": 5}`,

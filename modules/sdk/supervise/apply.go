@@ -1,12 +1,14 @@
 package supervise
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/containust/containust/modules/core/container"
@@ -29,7 +31,7 @@ var settleTime = 200 * time.Millisecond
 // project meanwhile, in order. If components fail the error matches
 // [ErrComponent], and everything that does not need them runs.
 func (s *Supervisor) Apply(ctx context.Context, req ApplyRequest, emit func(Event)) error {
-	done, err := s.begin(ctx)
+	done, err := s.begin(ctx, emit)
 	if err != nil {
 		return err
 	}
@@ -56,6 +58,7 @@ func (s *Supervisor) Apply(ctx context.Context, req ApplyRequest, emit func(Even
 	if err := a.prepare(); err != nil {
 		return err
 	}
+	a.announce()
 	if err := a.takeDown(ctx); err != nil {
 		return err
 	}
@@ -104,6 +107,33 @@ func (a *application) action(name string) plan.Action {
 	return action
 }
 
+// announce tells what is about to be changed.
+func (a *application) announce() {
+	for _, change := range a.plan.Changes {
+		e := Event{Component: change.Name, Type: EventConfigured}
+		switch change.Action {
+		case plan.Create:
+			e.Text = "added"
+		case plan.Remove:
+			e.Text = "removed"
+		case plan.Replace, plan.Update:
+			e.Text = "changed"
+			var what []string
+			for _, reason := range change.Reasons {
+				if text := cmp.Or(reason.Property, reason.Text); text != "" && !slices.Contains(what, text) {
+					what = append(what, text)
+				}
+			}
+			if len(what) > 0 {
+				e.Text += ": " + strings.Join(what, ", ")
+			}
+		case plan.Start, plan.Keep:
+			continue
+		}
+		a.emit(e)
+	}
+}
+
 // takeDown stops and removes what is replaced or no longer wanted, dependents
 // first.
 func (a *application) takeDown(ctx context.Context) error {
@@ -131,7 +161,7 @@ func (a *application) takeDown(ctx context.Context) error {
 // first one starts, and changes in place what can be.
 func (a *application) create(ctx context.Context) error {
 	a.mu.Lock()
-	a.st.Project = a.req.Project
+	a.st.Project, a.st.SetAside = a.req.Project, ""
 	for _, d := range a.req.Desired {
 		// What is changed in place is recorded once it is: a change that fails
 		// must be made again by the next apply.
@@ -157,6 +187,9 @@ func (a *application) create(ctx context.Context) error {
 			a.emit(Event{Component: name, Type: EventUpdated})
 		case plan.Create, plan.Replace, plan.Start:
 			_, err := a.backend.Create(ctx, d.Config)
+			if err == nil {
+				a.emit(Event{Component: name, Type: EventCreated})
+			}
 			if errors.Is(err, fs.ErrExist) {
 				// It was only stopped, and the plan found nothing else changed.
 				err = a.backend.Update(ctx, d.Config)

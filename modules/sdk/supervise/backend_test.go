@@ -35,6 +35,7 @@ type script struct {
 	exits      []int // codes with which its lives end at once; then it stays up
 	probe      func() error
 	update     func(container.Config) error
+	stopCode   *int // with which it ends when it is stopped; nil: 143
 }
 
 type process struct {
@@ -117,8 +118,12 @@ func (m *machine) end(id container.ID, code int) {
 func (m *machine) Stop(_ context.Context, id container.ID, _ container.StopOptions) error {
 	m.mu.Lock()
 	m.note("stop %s", id)
+	code := 143
+	if c := m.script[string(id)].stopCode; c != nil {
+		code = *c
+	}
 	m.mu.Unlock()
-	m.end(id, 143)
+	m.end(id, code)
 	return nil
 }
 
@@ -210,7 +215,7 @@ func (m *machine) List(context.Context) ([]container.Info, error) {
 		info := container.Info{ID: container.ID(name), Status: container.StatusCreated, Exit: p.exit}
 		switch {
 		case p.ended != nil && p.exit == nil:
-			info.Status, info.PID = container.StatusRunning, 1
+			info.Status, info.PID, info.StartTime = container.StatusRunning, 1, 5
 		case p.exit != nil:
 			info.Status = container.StatusExited
 		}
@@ -238,9 +243,19 @@ func newSupervised(t *testing.T, m *machine) *supervised {
 
 func open(t *testing.T, m *machine, store *state.Store) *supervised {
 	t.Helper()
+	return openOver(t, m, m, store)
+}
+
+func openBackend(t *testing.T, b container.Backend, m *machine) *supervised {
+	t.Helper()
+	return openOver(t, b, m, state.NewStore(t.TempDir()))
+}
+
+func openOver(t *testing.T, b container.Backend, m *machine, store *state.Store) *supervised {
+	t.Helper()
 	life, let := context.WithCancel(context.Background())
 	t.Cleanup(let)
-	s, err := supervise.NewSupervisor(life, m, store, discard)
+	s, err := supervise.NewSupervisor(life, b, store, discard)
 	require.NoError(t, err)
 	return &supervised{Supervisor: s, machine: m, store: store, let: let}
 }

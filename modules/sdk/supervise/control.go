@@ -36,7 +36,7 @@ type PauseRequest struct {
 // what it needs is ready. What needs them and is not named goes on. The error
 // matches [ErrComponent] if components failed to start.
 func (s *Supervisor) Restart(ctx context.Context, req RestartRequest, emit func(Event)) error {
-	done, err := s.begin(ctx)
+	done, err := s.begin(ctx, emit)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (s *Supervisor) Signal(ctx context.Context, req SignalRequest, emit func(Ev
 // Pause freezes components, or lets them go on. One that is so already is left
 // alone.
 func (s *Supervisor) Pause(ctx context.Context, req PauseRequest, emit func(Event)) error {
-	done, err := s.begin(ctx)
+	done, err := s.begin(ctx, emit)
 	if err != nil {
 		return err
 	}

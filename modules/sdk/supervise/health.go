@@ -47,7 +47,8 @@ func (s *Supervisor) probe(ctx context.Context, name string, changed <-chan stru
 // A component that has just started has its start period, and then the time of
 // all its retries, to become healthy; so has one that was given another check,
 // from then on. Later, as many failures in a row as it has retries make it
-// unhealthy, and one success makes it healthy again.
+// unhealthy, and one success makes it healthy again. Fewer failures than that
+// between two successes change nothing.
 func (s *Supervisor) probeOne(ctx context.Context, name string, since time.Time) {
 	c, ok := s.component(name)
 	if !ok || c.Spec.Health == nil {
@@ -55,7 +56,8 @@ func (s *Supervisor) probeOne(ctx context.Context, name string, since time.Time)
 	}
 	check := *c.Spec.Health
 	settled := c.Health != container.HealthStarting // by an earlier supervisor, or before the check was changed
-	deadline := since.Add(check.StartPeriod + time.Duration(check.Retries)*check.Interval)
+	counts := since.Add(check.StartPeriod)
+	deadline := counts.Add(time.Duration(check.Retries) * check.Interval)
 	failures, early, pause := 0, firstProbe, time.Duration(0)
 	for {
 		select {
@@ -70,20 +72,42 @@ func (s *Supervisor) probeOne(ctx context.Context, name string, since time.Time)
 			return
 		}
 		pause = check.Interval
-		switch {
-		case err != nil && s.paused(name): // it cannot answer
-		case err == nil:
+		if err != nil && s.paused(name) { // it cannot answer
+			continue
+		}
+		now := time.Now()
+		if err == nil {
 			failures, settled = 0, true
 			s.setHealth(name, container.HealthHealthy, "")
-		case !settled && time.Now().Before(deadline):
-			pause, early = min(early, check.Interval), 2*early
-		default:
-			failures++
-			if !settled || failures >= check.Retries {
-				settled = true
-				s.setHealth(name, container.HealthUnhealthy, err.Error())
-			}
+			continue
 		}
+		if settled || !now.Before(counts) {
+			failures++
+		}
+		if !settled && (now.Before(deadline) || failures < check.Retries) {
+			pause, early = min(early, check.Interval), 2*early
+			continue
+		}
+		if failures < check.Retries {
+			continue
+		}
+		settled = true
+		s.setHealth(name, container.HealthUnhealthy, err.Error())
+		s.giveUp(ctx, name)
+	}
+}
+
+// giveUp ends an unhealthy component, if it is to be restarted then.
+func (s *Supervisor) giveUp(ctx context.Context, name string) {
+	c, ok := s.component(name)
+	if !ok || c.Status != container.StatusRunning || !givenUp(&c) || !restarts(&c, container.ExitStatus{Unknown: true}) {
+		return
+	}
+	s.log.Info("end an unhealthy component", "component", name, "reason", c.Reason)
+	// Its keeper sees the end, and restarts it.
+	err := s.backend.Stop(ctx, container.ID(name), container.StopOptions{})
+	if err != nil && ctx.Err() == nil {
+		s.log.Error("end an unhealthy component", "component", name, "error", err)
 	}
 }
 

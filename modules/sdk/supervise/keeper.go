@@ -68,6 +68,7 @@ func (s *Supervisor) keep(ctx context.Context, name string, checkChanged <-chan 
 			defer close(probed)
 			s.probe(probing, name, checkChanged)
 		}()
+		limits := s.watchLimits(probing, name)
 		exit, err := s.backend.Wait(s.life, container.ID(name))
 		stopProbing()
 		<-probed
@@ -78,6 +79,7 @@ func (s *Supervisor) keep(ctx context.Context, name string, checkChanged <-chan 
 			s.log.Error("wait", "component", name, "error", err)
 			exit = container.ExitStatus{Unknown: true}
 		}
+		limits.end(exit)
 		again := s.noteEnd(ctx, name, exit)
 		if !again {
 			return
@@ -93,14 +95,21 @@ func (s *Supervisor) keep(ctx context.Context, name string, checkChanged <-chan 
 func (s *Supervisor) noteEnd(ctx context.Context, name string, exit container.ExitStatus) (again bool) {
 	var event Event
 	s.update(name, func(c *state.Component) {
+		stopping := c.Status == container.StatusStopping
+		again = !stopping && ctx.Err() == nil && restarts(c, exit)
+		sick := c.Reason
+		if !givenUp(c) {
+			sick = ""
+		}
 		c.PID, c.Start, c.Health, c.Paused = 0, 0, "", false
 		c.Exit, c.Finished = &exit, time.Now()
-		stopping := c.Status == container.StatusStopping
-		c.Status, c.Reason = ended(c.Spec.Job, exit)
-		if stopping {
+		c.Status, c.Reason = endState(c.Spec.Job, exit)
+		switch {
+		case stopping:
 			c.Status, c.Reason, c.Stopped = container.StatusExited, "stopped", true
+		case sick != "":
+			c.Reason = "unhealthy: " + sick
 		}
-		again = !stopping && ctx.Err() == nil && restarts(c, exit)
 		c.Restarting = again
 		event = Event{Component: name, Type: EventExited, Text: c.Reason, Exit: &exit}
 		if c.Status == container.StatusCompleted {
@@ -152,8 +161,9 @@ func (s *Supervisor) launch(ctx context.Context, name string) error {
 		return err
 	}
 	s.update(name, func(c *state.Component) {
-		c.Status, c.PID, c.Started, c.Exit = container.StatusRunning, pid, time.Now(), nil
-		c.NoCgroup, c.Unenforced, c.Address = info.NoCgroup, info.Unenforced, info.Address
+		c.Status, c.Started, c.Exit = container.StatusRunning, time.Now(), nil
+		info.PID = pid // it may have ended meanwhile
+		s.noteProcess(c, info)
 		if c.Spec.Health != nil {
 			c.Health = container.HealthStarting
 		}
@@ -170,8 +180,8 @@ func (s *Supervisor) fail(name, reason string) {
 	s.emit(Event{Component: name, Type: EventFailed, Text: reason})
 }
 
-// ended is the state in which a process's end leaves its component.
-func ended(job bool, exit container.ExitStatus) (container.Status, string) {
+// endState is the state in which a process's end leaves its component.
+func endState(job bool, exit container.ExitStatus) (container.Status, string) {
 	if job && !exit.Unknown && exit.Code == 0 {
 		return container.StatusCompleted, ""
 	}
@@ -184,10 +194,16 @@ func restarts(c *state.Component, exit container.ExitStatus) bool {
 	case container.RestartAlways, container.RestartUnlessStopped:
 		return true
 	case container.RestartOnFailure:
-		failed := exit.Unknown || exit.Code != 0
+		failed := exit.Unknown || exit.Code != 0 || givenUp(c)
 		return failed && (c.Spec.Restart.Max == 0 || c.Restarts < c.Spec.Restart.Max)
 	}
 	return false
+}
+
+// givenUp tells whether a component that runs is one that its check has found
+// unhealthy, and whose file says that it has failed then.
+func givenUp(c *state.Component) bool {
+	return c.Spec.Restart.Unhealthy && c.Health == container.HealthUnhealthy
 }
 
 // The back-off between restarts doubles from the first to the longest, and

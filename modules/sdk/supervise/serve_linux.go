@@ -200,7 +200,7 @@ func (srv *server) serve(ctx context.Context, conn *net.UnixConn) error {
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(WithCaller(ctx, req.Caller))
 	defer cancel()
 	signals := make(chan syscall.Signal, 16)
 	go func() {
@@ -262,7 +262,7 @@ func (srv *server) ends() []int {
 func (srv *server) call(ctx context.Context, req request, p *peer, signals <-chan syscall.Signal, emit func(Event)) (any, error) {
 	switch req.Method {
 	case "state":
-		return srv.s.State(), nil
+		return srv.s.tell(), nil
 	case "release": // of one that was brought up in vain
 		return struct{}{}, nil
 	case "apply":

@@ -52,7 +52,7 @@ func TestServeOverTheSocket(t *testing.T) {
 	require.NoError(t, client.Apply(t.Context(), supervise.ApplyRequest{Desired: []plan.Desired{component("a", nil)}}, func(e supervise.Event) {
 		events = append(events, string(e.Type))
 	}))
-	require.Equal(t, []string{"starting", "running", "ready"}, events)
+	require.Equal(t, []string{"configured", "created", "starting", "running", "ready"}, events)
 
 	st, err := client.State(t.Context())
 	require.NoError(t, err)

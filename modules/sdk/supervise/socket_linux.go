@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containust/containust/modules/sdk/state"
 )
 
 // One connection carries one request. The client sends a line of JSON, beside
@@ -21,6 +23,7 @@ import (
 type request struct {
 	Method string          `json:"method"`
 	Params json.RawMessage `json:"params,omitempty"`
+	Caller state.Holder    `json:"caller"` // who asks
 }
 
 // control is any further line of the client.
@@ -96,7 +99,10 @@ func sendRequest(conn *net.UnixConn, method string, params any, files []*os.File
 	if err != nil {
 		return err
 	}
-	line, err := json.Marshal(request{Method: method, Params: text})
+	line, err := json.Marshal(request{
+		Method: method, Params: text,
+		Caller: state.Holder{PID: os.Getpid(), Command: state.CommandLine(os.Args)},
+	})
 	if err != nil {
 		return err
 	}

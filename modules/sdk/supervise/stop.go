@@ -16,7 +16,7 @@ import (
 // An apply that is under way is given up.
 func (s *Supervisor) Stop(ctx context.Context, req StopRequest, emit func(Event)) error {
 	s.abortApply()
-	done, err := s.begin(ctx)
+	done, err := s.begin(ctx, emit)
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (s *Supervisor) Remove(ctx context.Context, req RemoveRequest, emit func(Ev
 	if req.Force {
 		s.abortApply()
 	}
-	done, err := s.begin(ctx)
+	done, err := s.begin(ctx, emit)
 	if err != nil {
 		return err
 	}

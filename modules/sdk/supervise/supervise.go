@@ -21,44 +21,42 @@ import (
 	"time"
 
 	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/sdk/event"
 	"github.com/containust/containust/modules/sdk/plan"
 	"github.com/containust/containust/modules/sdk/state"
 )
 
-// EventType names what happened to a component.
-type EventType string
+// Event is something that happened to a component, see package event.
+type Event = event.Event
 
-// The types of events.
+// The types of events, see package event.
 const (
-	EventStarting  EventType = "starting" // its process is being started
-	EventRunning   EventType = "running"
-	EventHealthy   EventType = "healthy"
-	EventUnhealthy EventType = "unhealthy" // Text says what the check found
-	EventReady     EventType = "ready"     // others may use it; Elapsed since its turn came
-	EventDone      EventType = "completed" // a job ended with 0
-	EventExited    EventType = "exited"
-	EventRestart   EventType = "restarting" // after the back-off in Text
-	EventFailed    EventType = "failed"
-	EventSkipped   EventType = "skipped" // not started, since what it needs failed
-	EventStopping  EventType = "stopping"
-	EventStopped   EventType = "stopped"
-	EventRemoved   EventType = "removed"
-	EventUpdated   EventType = "updated" // in place
-	EventKept      EventType = "kept"    // nothing to do
-	EventPaused    EventType = "paused"
-	EventResumed   EventType = "resumed"
-	EventSignal    EventType = "signalled" // with the signal in Text
+	EventConfigured = event.Configured
+	EventCreated    = event.Created
+	EventStarting   = event.Starting
+	EventRunning    = event.Running
+	EventHealthy    = event.Healthy
+	EventUnhealthy  = event.Unhealthy
+	EventReady      = event.Ready
+	EventDone       = event.Done
+	EventExited     = event.Exited
+	EventRestart    = event.Restart
+	EventFailed     = event.Failed
+	EventSkipped    = event.Skipped
+	EventStopping   = event.Stopping
+	EventStopped    = event.Stopped
+	EventRemoved    = event.Removed
+	EventUpdated    = event.Updated
+	EventPaused     = event.Paused
+	EventResumed    = event.Resumed
+	EventSignal     = event.Signal
+	EventOOM        = event.OOM
+	EventLimit      = event.Limit
+	EventAdopted    = event.Adopted
+	EventRecovered  = event.Recovered
+	EventKept       = event.Kept
+	EventWaiting    = event.Waiting
 )
-
-// Event is something that happened to a component.
-type Event struct {
-	Time      time.Time             `json:"time"`
-	Component string                `json:"component"`
-	Type      EventType             `json:"type"`
-	Text      string                `json:"text,omitempty"`    // why, for a person
-	Elapsed   time.Duration         `json:"elapsed,omitempty"` // since the component's turn came
-	Exit      *container.ExitStatus `json:"exit,omitempty"`
-}
 
 // ApplyRequest is everything a supervisor needs to bring the project to what
 // its file wants.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/sdk/event"
 	"github.com/containust/containust/modules/sdk/plan"
 	"github.com/containust/containust/modules/sdk/state"
 	"github.com/containust/containust/modules/sdk/supervise"
@@ -255,4 +258,109 @@ func (m *machine) notesSoFar() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.journal)
+}
+
+func TestWhatTheStateDoesNotKnowIsAdopted(t *testing.T) {
+	m := newMachine(nil)
+	first := newSupervised(t, m)
+	_, err := first.apply(t, component("db", nil), component("web", nil, "db"))
+	require.NoError(t, err)
+	require.NotZero(t, first.State().Components["db"].Start)
+	require.NotEmpty(t, first.State().Components["db"].BootID)
+	first.let()
+	require.NoError(t, os.WriteFile(filepath.Join(first.store.Dir(), "state.json"), []byte(`{"version": 2, "compo`), 0o600))
+	require.NoError(t, os.Remove(filepath.Join(first.store.Dir(), "state.json.previous")))
+	m.notes()
+
+	s := open(t, m, first.store)
+	require.FileExists(t, s.State().SetAside)
+	require.Equal(t, container.StatusRunning, s.status("db"))
+	require.Contains(t, s.kept(t), "db adopted")
+	require.Contains(t, s.kept(t), " recovered")
+	_, err = s.apply(t, component("db", nil))
+	require.NoError(t, err)
+	notes := m.notes()
+	require.True(t, before(notes, "stop db", "create db"), "what nobody knows is replaced: %v", notes)
+	require.Contains(t, notes, "remove web", "and removed where the file does not have it")
+	require.Empty(t, s.State().SetAside, "everything is as the file wants it again")
+}
+
+func TestTheStateBeforeADamagedOneIsTakenOver(t *testing.T) {
+	m := newMachine(nil)
+	first := newSupervised(t, m)
+	_, err := first.apply(t, component("db", nil), component("web", nil, "db"))
+	require.NoError(t, err)
+	first.let()
+	require.NoError(t, os.WriteFile(filepath.Join(first.store.Dir(), "state.json"), nil, 0o600))
+	m.notes()
+
+	s := open(t, m, first.store)
+	_, err = s.apply(t, component("db", nil), component("web", nil, "db"))
+	require.NoError(t, err)
+	require.Empty(t, m.notes(), "what it was made from is known: nothing is replaced")
+}
+
+func TestAfterAReboot(t *testing.T) {
+	store := state.NewStore(t.TempDir())
+	require.NoError(t, store.Save(&state.State{Components: map[string]*state.Component{
+		"a": {Status: container.StatusRunning, PID: 99, BootID: "another boot"},
+		"b": {Status: container.StatusStarting},
+	}}))
+	s := open(t, newMachine(nil), store)
+	require.Equal(t, "ended with the machine, which was started again since", s.State().Components["a"].Reason)
+	require.Equal(t, container.StatusFailed, s.status("b"))
+	require.Contains(t, s.kept(t), "a exited")
+}
+
+func TestWhoWaitsIsToldForWhom(t *testing.T) {
+	s := newSupervised(t, newMachine(map[string]script{"db": {probe: func() error { return errors.New("refused") }}}))
+	done := make(chan error, 1)
+	go func() {
+		ctx := supervise.WithCaller(t.Context(), state.Holder{PID: 4711, Command: "ctst run -d"})
+		done <- s.Apply(ctx, supervise.ApplyRequest{Desired: []plan.Desired{component("db", func(d *plan.Desired) {
+			d.Config.Health = &container.Health{TCP: 1, Interval: time.Minute, Timeout: time.Second, Retries: 3}
+		})}}, ignore)
+	}()
+	require.Eventually(t, func() bool { return slices.Contains(s.machine.notesSoFar(), "start db") }, 5*time.Second, time.Millisecond)
+	ctx, giveUp := context.WithCancel(t.Context())
+	var told []supervise.Event
+	err := s.Remove(ctx, supervise.RemoveRequest{}, func(e supervise.Event) {
+		told = append(told, e)
+		giveUp()
+	})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Len(t, told, 1)
+	require.Equal(t, supervise.EventWaiting, told[0].Type)
+	require.Contains(t, told[0].Text, "ctst run -d (process 4711, since ")
+	require.NoError(t, s.Stop(t.Context(), supervise.StopRequest{}, ignore))
+	require.ErrorIs(t, <-done, context.Canceled)
+}
+
+// kept returns what is written down, as "component type".
+func (s *supervised) kept(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for e, err := range event.Read(t.Context(), s.store.Dir(), event.Filter{}) {
+		require.NoError(t, err)
+		all = append(all, e.Component+" "+string(e.Type))
+	}
+	return all
+}
+
+func TestEventsTellALife(t *testing.T) {
+	m := newMachine(map[string]script{"db": {exits: []int{1}}})
+	s := newSupervised(t, m)
+	db := component("db", func(d *plan.Desired) { d.Config.Restart.Policy = container.RestartOnFailure })
+	_, err := s.apply(t, db)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		return s.State().Components["db"].Restarts == 1 && s.status("db") == container.StatusRunning
+	},
+		5*time.Second, time.Millisecond)
+	require.NoError(t, s.Stop(t.Context(), supervise.StopRequest{}, ignore))
+	require.NoError(t, s.Remove(t.Context(), supervise.RemoveRequest{}, ignore))
+	require.Equal(t, []string{
+		"db configured", "db created", "db starting", "db running", "db exited", "db restarting", "db running",
+		"db stopping", "db exited", "db stopped", "db removed",
+	}, s.kept(t))
 }

@@ -3,11 +3,15 @@ package supervise
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/containust/containust/modules/core/container"
+	"github.com/containust/containust/modules/sdk/event"
 	"github.com/containust/containust/modules/sdk/state"
 )
 
@@ -18,6 +22,8 @@ type Supervisor struct {
 	store   *state.Store
 	key     []byte
 	log     *slog.Logger
+	events  *event.Log
+	boot    string // of the machine, as far as that is known
 
 	// life ends when the supervisor is to let go of everything; containers go on.
 	life context.Context
@@ -30,6 +36,7 @@ type Supervisor struct {
 	keepers  map[string]*keeper
 	abort    context.CancelFunc // of the apply that runs
 	saveErr  error              // of the last save
+	holder   state.Holder       // who asked for the operation that goes on
 	watchers map[*watcher]struct{}
 }
 
@@ -37,24 +44,51 @@ type Supervisor struct {
 type watcher struct{ emit func(Event) }
 
 // NewSupervisor takes over a project: its state, and what the backend still
-// runs. It lets go when life ends.
+// runs. It lets go when life ends. A damaged state is set aside, see
+// [state.Store.Recover].
 func NewSupervisor(life context.Context, backend container.Backend, store *state.Store, log *slog.Logger) (*Supervisor, error) {
 	key, err := store.Key()
 	if err != nil {
 		return nil, err
 	}
 	st, err := store.Load()
+	var damaged *state.DamagedError
+	if errors.As(err, &damaged) {
+		st, err = store.Recover()
+	}
 	if err != nil {
 		return nil, err
 	}
+	events, err := event.OpenLog(store.Dir())
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(life, func() {
+		if err := events.Close(); err != nil {
+			log.Error("close events", "error", err)
+		}
+	})
 	s := &Supervisor{
-		backend: backend, store: store, key: key, log: log, life: life, st: st,
+		backend: backend, store: store, key: key, log: log, events: events, boot: bootID(), life: life, st: st,
 		operation: make(chan struct{}, 1),
 		changed:   make(chan struct{}),
 		keepers:   map[string]*keeper{},
 		watchers:  map[*watcher]struct{}{},
 	}
+	if damaged != nil {
+		log.Error("the state was damaged", "error", damaged.Err, "set aside", st.SetAside)
+		s.emit(Event{Type: EventRecovered, Text: fmt.Sprintf("the state was damaged, and is set aside as %s: %v", st.SetAside, damaged.Err)})
+	}
 	return s, s.adopt(life)
+}
+
+// bootID names this boot of the machine; empty where it has no names.
+func bootID() string {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
 }
 
 // adopt brings the state in line with what the backend found, and goes on
@@ -64,49 +98,131 @@ func (s *Supervisor) adopt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found := map[string]container.Info{}
-	for _, info := range infos {
-		found[string(info.ID)] = info
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for name, c := range s.st.Components {
-		info, ok := found[name]
-		switch {
-		case ok && info.Status == container.StatusRunning:
-			c.Status, c.PID, c.Restarting = container.StatusRunning, info.PID, false
-			c.NoCgroup, c.Unenforced, c.Address = info.NoCgroup, info.Unenforced, info.Address
-			s.keepLocked(name)
-		case ok && info.Exit != nil && c.Active():
-			c.PID, c.Finished = 0, info.Finished
-			c.Exit = info.Exit
-			c.Status, c.Reason = ended(c.Spec.Job, *info.Exit)
-			// It ended while nobody watched: its policy still holds.
-			if c.Restarting = restarts(c, *info.Exit); c.Restarting {
-				s.keepLocked(name)
+	var happened []Event
+	err = func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		found := map[string]container.Info{}
+		for _, info := range infos {
+			name := string(info.ID)
+			found[name] = info
+			if s.st.Components[name] == nil {
+				s.st.Components[name] = unknown(info)
+				happened = append(happened, Event{Component: name, Type: EventAdopted, Text: "found on the machine; what it was made from is not known"})
 			}
-		case ok && info.Exit != nil && c.Restarting:
-			s.keepLocked(name) // the supervisor before this one was about to
-		case c.Active():
-			c.PID, c.Restarting = 0, false
-			c.Status, c.Reason = container.StatusExited, "lost: its end was not seen (a crash or a reboot)"
-			c.Exit = &container.ExitStatus{Unknown: true}
-		default:
-			c.Restarting = false
 		}
+		for name, c := range s.st.Components {
+			info, ok := found[name]
+			if ended := s.adoptLocked(name, c, info, ok); ended {
+				happened = append(happened, Event{Component: name, Type: EventExited, Text: c.Reason, Exit: c.Exit})
+			}
+		}
+		return s.saveLocked()
+	}()
+	for _, e := range happened {
+		s.emit(e)
 	}
-	return s.saveLocked()
+	return err
 }
 
-// begin waits until no other operation runs. The caller calls the function it
-// returns when its own is done.
-func (s *Supervisor) begin(ctx context.Context) (func(), error) {
+// adoptLocked brings one component in line with what the backend found of it, if
+// it found it. It tells whether it ended since the state was saved.
+func (s *Supervisor) adoptLocked(name string, c *state.Component, info container.Info, found bool) (ended bool) {
+	switch {
+	case found && info.Status == container.StatusRunning:
+		c.Status, c.Restarting = container.StatusRunning, false
+		s.noteProcess(c, info)
+		if c.Started.IsZero() {
+			c.Started = info.Started
+		}
+		s.keepLocked(name)
+		return false
+	case found && info.Exit != nil && c.Active():
+		c.PID, c.Finished = 0, info.Finished
+		c.Exit = info.Exit
+		c.Status, c.Reason = endState(c.Spec.Job, *info.Exit)
+		// It ended while nobody watched: its policy still holds.
+		if c.Restarting = restarts(c, *info.Exit); c.Restarting {
+			s.keepLocked(name)
+		}
+		return true
+	case found && info.Exit != nil && c.Restarting:
+		s.keepLocked(name) // the supervisor before this one was about to
+		return false
+	case c.Active():
+		c.PID, c.Health, c.Restarting = 0, "", false
+		c.Status, c.Reason = container.StatusExited, "lost: its end was not seen (a crash)"
+		if c.BootID != "" && c.BootID != s.boot {
+			c.Reason = "ended with the machine, which was started again since"
+		}
+		c.Exit = &container.ExitStatus{Unknown: true}
+		return true
+	case c.Status == container.StatusStarting || c.Status == container.StatusStopping:
+		c.Status, c.Reason = container.StatusFailed, "its supervisor ended while it was "+string(c.Status)
+	}
+	c.Restarting = false
+	return false
+}
+
+// unknown is a component that is on the machine though the state does not know
+// it. Without a digest it is replaced by the next deployment that has one of its
+// name, and removed by one that has none.
+func unknown(info container.Info) *state.Component {
+	c := &state.Component{
+		Spec:   container.Config{Name: string(info.ID), Network: container.Network{Expose: info.Expose}},
+		Status: info.Status, Started: info.Started, Finished: info.Finished, Exit: info.Exit,
+	}
+	if info.Exit != nil && info.Status != container.StatusRunning {
+		c.Status, c.Reason = endState(false, *info.Exit)
+	}
+	return c
+}
+
+// noteProcess records the process that runs.
+func (s *Supervisor) noteProcess(c *state.Component, info container.Info) {
+	c.PID, c.Start, c.BootID = info.PID, info.StartTime, s.boot
+	c.NoCgroup, c.Unenforced, c.Address = info.NoCgroup, info.Unenforced, info.Address
+}
+
+// begin waits until no other operation runs. Who has to wait is told for whom.
+// The caller calls the function it returns when its own is done.
+func (s *Supervisor) begin(ctx context.Context, emit func(Event)) (func(), error) {
+	mine := callerOf(ctx)
+	take := func() func() {
+		s.mu.Lock()
+		s.holder = mine
+		s.mu.Unlock()
+		return func() { <-s.operation }
+	}
 	select {
 	case s.operation <- struct{}{}:
-		return func() { <-s.operation }, nil
+		return take(), nil
+	default:
+	}
+	s.mu.Lock()
+	holder := s.holder
+	s.mu.Unlock()
+	emit(Event{Time: time.Now(), Type: EventWaiting, Text: holder.String()})
+	select {
+	case s.operation <- struct{}{}:
+		return take(), nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+type callerKey struct{}
+
+// WithCaller returns a context that says who asks for an operation, which others
+// that have to wait for it are told.
+func WithCaller(ctx context.Context, who state.Holder) context.Context {
+	who.Since = time.Now()
+	return context.WithValue(ctx, callerKey{}, who)
+}
+
+func callerOf(ctx context.Context) state.Holder {
+	who, _ := ctx.Value(callerKey{}).(state.Holder)
+	return who
 }
 
 // update changes a component's state, saves, and wakes who waits for changes.
@@ -164,7 +280,7 @@ func (s *Supervisor) until(ctx context.Context, check func() (done bool, err err
 	}
 }
 
-// emit tells everyone who watches.
+// emit writes an event down and tells everyone who watches.
 func (s *Supervisor) emit(e Event) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
@@ -172,6 +288,9 @@ func (s *Supervisor) emit(e Event) {
 	s.log.Info(string(e.Type), "component", e.Component, "text", e.Text)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.events.Append(&e); err != nil && s.life.Err() == nil {
+		s.log.Error("write an event down", "error", err)
+	}
 	for w := range s.watchers {
 		w.emit(e)
 	}
@@ -209,6 +328,22 @@ func (s *Supervisor) State() *state.State {
 		st.Components[name] = &copied
 	}
 	return &st
+}
+
+// tell returns the state as State does, for a person's command: where a damaged
+// one was set aside is told once.
+func (s *Supervisor) tell() *state.State {
+	st := s.State()
+	if st.SetAside == "" {
+		return st
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.st.SetAside = ""
+	if err := s.saveLocked(); err != nil {
+		s.log.Error("save state", "error", err)
+	}
+	return st
 }
 
 // Wait returns when none of the named components (all, without names) runs or

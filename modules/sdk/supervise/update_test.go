@@ -51,7 +51,7 @@ func TestHealthCheckChangesInPlace(t *testing.T) {
 		d.Config.Health.Interval = time.Hour
 	})}}, func(e supervise.Event) { seen = append(seen, string(e.Type)) })
 	require.NoError(t, err)
-	require.Equal(t, []string{"updated", "ready"}, seen)
+	require.Equal(t, []string{"configured", "updated", "ready"}, seen)
 	require.Equal(t, container.HealthHealthy, health())
 	starts := 0
 	for _, note := range s.machine.notes() {

@@ -108,7 +108,7 @@ the folder, else that of the nearest parent that has a .containust folder.`,
 		}
 	}
 	add(deploy, newRun(a), newPlan(a), newBuild(a), newValidate(a), newFmt(a), newConvert(a), newGraph(a), newSchema(a))
-	add(look, newPs(a), newLogs(a), newExec(a), newStop(a), newRm(a),
+	add(look, newPs(a), newLogs(a), newEvents(a), newExec(a), newStop(a), newRm(a),
 		newRestart(a), newKill(a), newPause(a), newUnpause(a), newWait(a), newPort(a), newInspect(a), newCp(a), newAttach(a))
 	add(machine, newImages(a), newDoctor(a), newEnable(a), newDisable(a), newLSP(a), newVersion(a), newCompletion(a))
 	root.AddCommand(newSupervise())
@@ -167,6 +167,7 @@ func (a *app) open() (*sdk.Engine, error) {
 		LookupEnv:  a.LookupEnv,
 		EnvFile:    vars,
 		Logger:     a.logger(),
+		Notice:     func(text string) { a.talk().Line("%s %s", a.style(a.Stderr).Yellow("note:"), diag.Escape(text)) },
 	})
 	if err == nil {
 		a.sources = eng.Source

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,15 +26,25 @@ func workDir(dir string) (string, error) {
 }
 
 func newDoctor(a *app) *cobra.Command {
-	asJSON := false
+	var asJSON, leftovers, clean bool
 	cmd := &cobra.Command{
-		Use:   "doctor",
+		Use:   "doctor [--leftovers [PROJECT…]]",
 		Short: "Check whether this machine can run components",
 		Long: `doctor checks everything that components need from this machine, and says how to
-mend what is missing. It changes nothing.`,
-		Example: examples("ctst doctor", "ctst doctor --json"),
-		Args:    arguments(0, 0, "no argument"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+mend what is missing. It changes nothing.
+
+With --leftovers it lists what is left on the machine of projects of which nothing
+lives any more, after a crash say: cgroups, processes, interfaces, mounts, records
+and reservations. The exit code is 1 when there is something. --clean removes it;
+the state, logs and volumes of the projects stay.`,
+		Example: examples("ctst doctor", "ctst doctor --json", "ctst doctor --leftovers --clean"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if leftovers || clean {
+				return a.leftovers(cmd.Context(), args, clean, asJSON)
+			}
+			if err := arguments(0, 0, "no argument")(cmd, args); err != nil {
+				return err
+			}
 			missing := false
 			checks := []render.Check{}
 			for _, r := range native.Check(cmd.Context()) {
@@ -57,7 +68,40 @@ mend what is missing. It changes nothing.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "a JSON array")
+	cmd.Flags().BoolVar(&leftovers, "leftovers", false, "list what is left of projects that are gone")
+	cmd.Flags().BoolVar(&clean, "clean", false, "remove what --leftovers lists")
 	return cmd
+}
+
+// leftovers lists what is left of projects, of the named ones if there are names,
+// and removes it.
+func (a *app) leftovers(ctx context.Context, projects []string, clean, asJSON bool) error {
+	left, err := sdk.Leftovers(ctx)
+	if err != nil {
+		return err
+	}
+	if len(projects) > 0 {
+		left = slices.DeleteFunc(left, func(l native.Leftover) bool {
+			return !slices.Contains(projects, l.Project) && !slices.Contains(projects, l.Name)
+		})
+	}
+	if asJSON {
+		err = a.json(append([]native.Leftover{}, left...))
+	} else {
+		err = render.Leftovers(a.Stdout, left, a.style(a.Stdout))
+	}
+	switch {
+	case err != nil || len(left) == 0:
+		return err
+	case !clean:
+		a.talk().Line("Remove it: %s doctor --leftovers --clean", a.self())
+		return &exitError{code: codeFailed}
+	}
+	if err := sdk.RemoveLeftovers(ctx, left); err != nil {
+		return err
+	}
+	a.talk().Line("Removed.")
+	return nil
 }
 
 // requirements says what this machine lacks, and how to mend it; nil when it has

@@ -54,6 +54,14 @@ func NewDeploy(talk *Talk, d *sdk.Deployment) *Deploy {
 func (r *Deploy) Event(e supervise.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	switch e.Type { // they say nothing of how it is
+	case supervise.EventConfigured, supervise.EventCreated, supervise.EventLimit, supervise.EventOOM,
+		supervise.EventAdopted, supervise.EventRecovered:
+		return
+	case supervise.EventWaiting:
+		waiting(r.talk, e)
+		return
+	}
 	before := r.last[e.Component]
 	r.last[e.Component] = e
 	switch e.Type {
@@ -180,6 +188,11 @@ func (r *Deploy) Summary() {
 	}
 }
 
+// waiting says for whom a command has to wait.
+func waiting(talk *Talk, e supervise.Event) {
+	talk.Line("Waiting for %s, which changes the project", diag.Escape(e.Text))
+}
+
 // Stopping tells a person how stopping, restarting, pausing or removing goes.
 type Stopping struct {
 	talk  *Talk
@@ -205,6 +218,8 @@ func (s *Stopping) Event(e supervise.Event) {
 	defer s.mu.Unlock()
 	name := diag.Escape(e.Component)
 	switch e.Type {
+	case supervise.EventWaiting:
+		waiting(s.talk, e)
 	case supervise.EventStopping:
 		s.names = append(s.names, name)
 	case supervise.EventStopped:

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/containust/containust/modules/lang/diag"
+	"github.com/containust/containust/modules/sdk/native"
 )
 
 // Check is one line of the doctor: something needed, and what is wrong with it.
@@ -15,6 +16,28 @@ type Check struct {
 	Found    string `json:"found,omitempty"`
 	Err      string `json:"error,omitempty"`
 	Mend     string `json:"mend,omitempty"`
+}
+
+// Leftovers writes what is left of projects that are gone.
+func Leftovers(w io.Writer, left []native.Leftover, style Style) error {
+	var out strings.Builder
+	for i, l := range left {
+		if project := l.Project; i == 0 || project != left[i-1].Project {
+			from := l.StateDir
+			if project == "" {
+				project = "of nobody known"
+			} else if from == "" {
+				from = "its state folder is not known"
+			}
+			out.WriteString(strings.TrimRight(style.Bold(diag.Escape(project))+"  "+style.Dim(diag.Escape(from)), " ") + "\n")
+		}
+		out.WriteString("  " + pad(l.Kind, len("reservation")) + "  " + diag.Escape(l.Name) + "\n")
+	}
+	if len(left) == 0 {
+		out.WriteString("Nothing is left of projects that are gone.\n")
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
 }
 
 // Checks writes what the doctor found.
