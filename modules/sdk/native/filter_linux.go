@@ -22,7 +22,8 @@ type filters struct {
 
 // filterKey is what a program depends on.
 type filterKey struct {
-	profile string // its text; empty: the default
+	custom  bool   // with a profile of its own
+	profile string // that one's text
 	open    bool   // unconfined
 	guarded bool
 	caps    capability.Set
@@ -64,7 +65,7 @@ func (f *filters) program(cfg container.Config, caps capability.Set) (seccomp.Pr
 		return seccomp.Program{}, nil
 	}
 	if custom(cfg) {
-		key.profile = cfg.SeccompProfile
+		key.custom, key.profile = true, cfg.SeccompProfile
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
