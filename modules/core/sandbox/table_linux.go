@@ -271,6 +271,7 @@ var callNames = map[uintptr]string{
 	unix.SYS_OPEN_TREE:         "open_tree",
 	unix.SYS_PIVOT_ROOT:        "pivot_root",
 	unix.SYS_PPOLL:             "ppoll",
+	unix.SYS_EXIT_GROUP:        "exit_group",
 	unix.SYS_PRCTL:             "prctl",
 	unix.SYS_PRLIMIT64:         "prlimit64",
 	unix.SYS_IOPRIO_SET:        "ioprio_set",

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -32,11 +33,23 @@ func Prepare(ctx context.Context, ids idmap.IDs, opts PrepareOptions) (*Namespac
 	if opts.Network {
 		kinds |= unix.CLONE_NEWNET
 	}
+	defer t.close()
+	self, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: prepare namespaces: %w", os.NewSyscallError("pidfd_open", err))
+	}
+	caller := t.own(os.NewFile(uintptr(self), "pidfd"))
 	// Here and not in the clone, which holds up the caller's thread.
 	t.call("make a user namespace", unix.SYS_UNSHARE, number(kinds))
 	// The caller sees the end of its pipe, and does the rest.
-	t.call("tell the caller", unix.SYS_CLOSE_RANGE, number(0), number(^uint32(0)))
-	t.call("wait for the end", unix.SYS_PPOLL, number(0), number(0), number(0), number(0))
+	if self != 0 {
+		t.call("tell the caller", unix.SYS_DUP3, t.file(caller), number(0), number(0))
+	}
+	t.call("tell the caller", unix.SYS_CLOSE_RANGE, number(1), number(^uint32(0)))
+	// The caller ends this process, or ends itself: an orphan would wait for ever.
+	poll := binary.NativeEndian.AppendUint16(make([]byte, 4), unix.POLLIN) // a pollfd of descriptor 0
+	t.call("wait for the end", unix.SYS_PPOLL, t.bytes(string(append(poll, 0, 0))), number(1), number(0), number(0))
+	t.call("end", unix.SYS_EXIT_GROUP, number(0))
 
 	// Only its owner may write the maps of a process, and a process that is not
 	// dumpable belongs to root.
