@@ -3,6 +3,7 @@ package state_test
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -182,4 +183,28 @@ func TestActive(t *testing.T) {
 		require.Equal(t, want, c.Active(), status)
 		require.False(t, (&state.Component{Status: status}).Active(), "%s without a process", status)
 	}
+}
+
+// A damaged state falls back to what the last save replaced.
+func TestPreviousIsWhatASaveReplaced(t *testing.T) {
+	dir := t.TempDir()
+	s := state.NewStore(dir)
+	st := &state.State{Components: map[string]*state.Component{}}
+	for _, step := range []struct {
+		write func(*state.State) error
+		want  uint64 // serial of the previous one; 0: there is none
+	}{{s.Save, 0}, {s.Note, 0}, {s.Note, 0}, {s.Save, 3}, {s.Save, 4}, {s.Note, 4}} {
+		require.NoError(t, step.write(st))
+		text, err := os.ReadFile(filepath.Join(dir, "state.json.previous"))
+		if step.want == 0 {
+			require.ErrorIs(t, err, fs.ErrNotExist)
+			continue
+		}
+		require.NoError(t, err)
+		require.Contains(t, string(text), fmt.Sprintf(`"serial": %d,`, step.want))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "state.json"), []byte("junk"), 0o600))
+	got, err := s.Recover()
+	require.NoError(t, err)
+	require.Equal(t, uint64(4), got.Serial)
 }

@@ -65,7 +65,7 @@ func (s *Supervisor) Apply(ctx context.Context, req ApplyRequest, emit func(Even
 	if err := a.create(ctx); err != nil {
 		return err
 	}
-	return errors.Join(a.start(ctx), s.takeSaveError())
+	return errors.Join(a.start(ctx), s.save())
 }
 
 // application is one run of Apply.
@@ -169,7 +169,7 @@ func (a *application) create(ctx context.Context) error {
 			a.recordLocked(d)
 		}
 	}
-	err := a.saveLocked()
+	err := a.noteLocked()
 	a.mu.Unlock()
 	if err != nil {
 		return err
@@ -277,7 +277,7 @@ func (a *application) change(ctx context.Context, d plan.Desired) error {
 		}
 		k.recheck()
 	}
-	return a.saveLocked()
+	return a.noteLocked()
 }
 
 // start runs what is to run, each as soon as what it needs is ready.

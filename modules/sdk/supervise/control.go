@@ -72,7 +72,7 @@ func (s *Supervisor) Restart(ctx context.Context, req RestartRequest, emit func(
 	if err := s.stopAll(ctx, names, req.Timeout); err != nil {
 		return err
 	}
-	return errors.Join(a.start(ctx), s.takeSaveError())
+	return errors.Join(a.start(ctx), s.save())
 }
 
 // Signal sends a signal to the first processes of components. SIGKILL ends all
@@ -132,7 +132,7 @@ func (s *Supervisor) Pause(ctx context.Context, req PauseRequest, emit func(Even
 		s.update(name, func(c *state.Component) { c.Paused = !req.Resume })
 		s.emit(Event{Component: name, Type: event})
 	}
-	return s.takeSaveError()
+	return s.save()
 }
 
 // OpenRoot opens the root file system of a running component.

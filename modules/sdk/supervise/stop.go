@@ -26,7 +26,7 @@ func (s *Supervisor) Stop(ctx context.Context, req StopRequest, emit func(Event)
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.stopAll(ctx, names, req.Timeout), s.takeSaveError())
+	return errors.Join(s.stopAll(ctx, names, req.Timeout), s.save())
 }
 
 // Remove forgets components that do not run, and deletes what belongs to them
@@ -68,7 +68,7 @@ func (s *Supervisor) Remove(ctx context.Context, req RemoveRequest, emit func(Ev
 		}
 		s.emit(Event{Component: name, Type: EventRemoved})
 	}
-	return s.takeSaveError()
+	return s.save()
 }
 
 // remove deletes a stopped container and its state.
@@ -79,7 +79,7 @@ func (s *Supervisor) remove(ctx context.Context, name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.st.Components, name)
-	return s.saveLocked()
+	return s.noteLocked()
 }
 
 // withDependents adds to names everything that needs them. No names are all.

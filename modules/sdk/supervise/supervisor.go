@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -35,7 +36,8 @@ type Supervisor struct {
 	changed  chan struct{} // closed, and made anew, whenever st or keepers change
 	keepers  map[string]*keeper
 	abort    context.CancelFunc // of the apply that runs
-	saveErr  error              // of the last save
+	noted    bool               // the state was noted, and not saved since
+	saveErr  error              // of the last attempt to write it
 	holder   state.Holder       // who asked for the operation that goes on
 	watchers map[*watcher]struct{}
 }
@@ -102,6 +104,7 @@ func (s *Supervisor) adopt(ctx context.Context) error {
 	err = func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		before := s.copyLocked()
 		found := map[string]container.Info{}
 		for _, info := range infos {
 			name := string(info.ID)
@@ -117,12 +120,18 @@ func (s *Supervisor) adopt(ctx context.Context) error {
 				happened = append(happened, Event{Component: name, Type: EventExited, Text: c.Reason, Exit: c.Exit})
 			}
 		}
-		return s.saveLocked()
+		if reflect.DeepEqual(before, s.st) {
+			return nil
+		}
+		return s.noteLocked()
 	}()
+	if err != nil { // what runs needs its supervisor all the same
+		s.log.Error("write the state down", "error", err)
+	}
 	for _, e := range happened {
 		s.emit(e)
 	}
-	return err
+	return nil
 }
 
 // adoptLocked brings one component in line with what the backend found of it, if
@@ -235,16 +244,18 @@ func (s *Supervisor) update(name string, change func(*state.Component)) {
 		return
 	}
 	change(c)
-	if err := s.saveLocked(); err != nil {
+	if err := s.noteLocked(); err != nil {
 		s.log.Error("save state", "component", name, "error", err)
 	}
 }
 
-// saveLocked saves the state and wakes who waits for a change. A save that
+// noteLocked writes the state down and wakes who waits for a change. A write that
 // fails, for want of space say, must not end the supervision of what runs: the
-// error is kept for the operation that is under way.
-func (s *Supervisor) saveLocked() error {
-	s.saveErr = s.store.Save(s.st)
+// error is kept for the operation that is under way, which saves the state when
+// it is done.
+func (s *Supervisor) noteLocked() error {
+	s.noted = true
+	s.saveErr = s.store.Note(s.st)
 	close(s.changed)
 	s.changed = make(chan struct{})
 	return s.saveErr
@@ -321,6 +332,10 @@ func (s *Supervisor) Idle() bool {
 func (s *Supervisor) State() *state.State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.copyLocked()
+}
+
+func (s *Supervisor) copyLocked() *state.State {
 	st := *s.st
 	st.Components = make(map[string]*state.Component, len(s.st.Components))
 	for name, c := range s.st.Components {
@@ -340,7 +355,7 @@ func (s *Supervisor) tell() *state.State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.st.SetAside = ""
-	if err := s.saveLocked(); err != nil {
+	if err := s.noteLocked(); err != nil {
 		s.log.Error("save state", "error", err)
 	}
 	return st
@@ -409,12 +424,17 @@ func (s *Supervisor) abortApply() {
 	}
 }
 
-// takeSaveError returns the error of the last save, if it failed.
-func (s *Supervisor) takeSaveError() error {
+// save saves the state at the end of an operation.
+func (s *Supervisor) save() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.noted {
+		if s.saveErr = s.store.Save(s.st); s.saveErr == nil {
+			s.noted = false
+		}
+	}
 	if s.saveErr == nil {
 		return nil
 	}
-	return errors.Join(errors.New("the project runs, but its state could not be saved"), s.saveErr)
+	return fmt.Errorf("what was done could not be written down: %w", s.saveErr)
 }
