@@ -143,8 +143,22 @@ type component struct {
 }
 
 // components asks for all, and holds what is said against the kernel: what runs
-// has a process, and what does not has none.
-func (p *project) components(t *testing.T) map[string]component {
+// has a process, and what does not has none. What ended just then is asked again.
+func (p *project) components(t *testing.T) (found map[string]component) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		found = p.list(t)
+		for _, c := range found {
+			if c.Status == "running" && !traces.Alive(c.PID) {
+				return false
+			}
+		}
+		return true
+	}, patience, 10*time.Millisecond, "what runs has a process: %v", found)
+	return found
+}
+
+func (p *project) list(t *testing.T) map[string]component {
 	t.Helper()
 	out, err := p.command(t, "ps", "--all", "--json").Output()
 	require.NoError(t, err)
@@ -154,9 +168,7 @@ func (p *project) components(t *testing.T) map[string]component {
 	for _, c := range list {
 		found[c.ID] = c
 		switch c.Status {
-		case "running":
-			require.True(t, traces.Alive(c.PID), "%s: process %d", c.ID, c.PID)
-		case "starting", "stopping": // it may have one
+		case "running", "starting", "stopping": // the latter may have one
 		default:
 			require.Zero(t, c.PID, c.ID)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/containust/containust/modules/lang/diag"
@@ -35,6 +36,9 @@ const (
 func (e *Engine) Plan(ctx context.Context, opts PlanOptions) (*Deployment, error) {
 	if opts.Update {
 		return e.planUpdate(ctx, opts)
+	}
+	if _, err := os.Stat(e.project.StateDir); err == nil && opts.Prepare {
+		e.client.Prepare(ctx) // a project that ran before is likely to run again
 	}
 	st, found, inputs := e.load(ctx)
 	return e.planStack(ctx, st, found, inputs, opts)

@@ -138,7 +138,11 @@ func Open(ctx context.Context, opts Options) (*Backend, error) {
 	if err := b.net.open(ctx); err != nil {
 		return nil, err
 	}
-	if err := b.adopt(ctx); err != nil {
+	err = b.adopt(ctx)
+	if err == nil {
+		err = b.sweepCgroups(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	if b.net.proxies != nil {

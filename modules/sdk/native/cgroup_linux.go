@@ -42,6 +42,18 @@ func placeCgroups(project string) placement {
 
 func (p placement) path(name string) string { return path.Join(p.prefix, name) }
 
+// dir is the folder that has the containers' cgroups, if there are any.
+func (p placement) dir() (string, error) {
+	if p.options.Root != "" {
+		return filepath.Join(p.options.Root, p.prefix), nil
+	}
+	h, err := cgroup.Find()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(h.Mount, p.prefix), nil
+}
+
 // controllers are those that a container's cgroup can have.
 func (p placement) controllers() ([]string, error) {
 	switch {
@@ -101,6 +113,41 @@ func openCgroup(r *cgroupRecord) (*cgroup.Cgroup, error) {
 		return nil, nil
 	}
 	return g, err
+}
+
+// sweepCgroups ends what is in cgroups of containers that do not run: a launch that
+// an earlier backend did not live to write down.
+func (b *Backend) sweepCgroups(ctx context.Context) error {
+	if b.cgroups.missing != nil {
+		return nil
+	}
+	dir, err := b.cgroups.dir()
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		if c := b.containers[name]; !entry.IsDir() || name == cgroup.Leaf || c != nil && c.run != nil {
+			continue
+		}
+		group, err := openCgroup(b.cgroups.record(name))
+		if err != nil {
+			return err
+		}
+		if group == nil {
+			continue // it is gone by itself
+		}
+		b.log.Warn("end a launch that was not completed", "container", name)
+		err = b.cleanUp(ctx, name, &run{cgroup: group})
+		if err = errors.Join(err, group.Close()); err != nil {
+			return fmt.Errorf("end an earlier launch of %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // removeProjectCgroup removes the folders that the containers' cgroups were in,

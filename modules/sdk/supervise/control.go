@@ -45,6 +45,9 @@ func (s *Supervisor) Restart(ctx context.Context, req RestartRequest, emit func(
 	if err := s.check(req.Names); err != nil {
 		return err
 	}
+	if s.Idle() { // with the last container went what others were made from
+		return &NotRunningError{Name: strings.Join(req.Names, ", ")}
+	}
 	a := &application{Supervisor: s, slots: make(chan struct{}, parallelStarts), plan: &plan.Plan{}}
 	st := s.State()
 	chosen := func(name string) bool {
