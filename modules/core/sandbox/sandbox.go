@@ -35,6 +35,11 @@
 // until they run their program: a SIGCHLD handler or a reaper of the embedding
 // program never meets one whose launch failed.
 //
+// Where processes of a container can see the child, in an [Exec] and in a launch
+// into a pid namespace that exists, the clone runs a program in memory (package
+// memexec) that walks the table in memory of its own. Such a child has the exit
+// signal SIGCHLD, and vm.memfd_noexec = 2 forbids it.
+//
 // Needs Linux 5.14 on amd64 or arm64, CAP_SYS_ADMIN and the capabilities that
 // the specification implies; for a user namespace, those of root. An ordinary user
 // has them in a user namespace, where package rootless brings a program; [Prepare]
