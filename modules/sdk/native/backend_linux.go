@@ -140,7 +140,7 @@ func Open(ctx context.Context, opts Options) (*Backend, error) {
 	}
 	err = b.adopt(ctx)
 	if err == nil {
-		err = b.sweepCgroups(ctx)
+		err = b.sweep(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, b.Close())

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -115,11 +116,11 @@ func openCgroup(r *cgroupRecord) (*cgroup.Cgroup, error) {
 	return g, err
 }
 
-// sweepCgroups ends what is in cgroups of containers that do not run: a launch that
-// an earlier backend did not live to write down.
-func (b *Backend) sweepCgroups(ctx context.Context) error {
+// sweep ends what containers that do not run have all the same: a launch that an
+// earlier backend did not live to write down.
+func (b *Backend) sweep(ctx context.Context) error {
 	if b.cgroups.missing != nil {
-		return nil
+		return b.sweepProcesses()
 	}
 	dir, err := b.cgroups.dir()
 	if err != nil {
@@ -144,6 +145,38 @@ func (b *Backend) sweepCgroups(ctx context.Context) error {
 		b.log.Warn("end a launch that was not completed", "container", name)
 		err = b.cleanUp(ctx, name, &run{cgroup: group})
 		if err = errors.Join(err, group.Close()); err != nil {
+			return fmt.Errorf("end an earlier launch of %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// sweepProcesses knows the processes of containers without cgroups by their
+// standard output. With the first process of one go all others.
+func (b *Backend) sweepProcesses() error {
+	outputs, err := filepath.Glob("/proc/[0-9]*/fd/1")
+	if err != nil {
+		return err
+	}
+	for _, link := range outputs {
+		target, err := os.Readlink(link)
+		if err != nil {
+			continue // it has none, is over, or is another user's
+		}
+		dir, base := filepath.Split(target)
+		name := filepath.Base(dir)
+		if base != streams[0] || filepath.Clean(dir) != b.dir(name) {
+			continue
+		}
+		if c := b.containers[name]; c != nil && c.run != nil {
+			continue
+		}
+		b.log.Warn("end a launch that was not completed", "container", name)
+		pid, err := strconv.Atoi(strings.Split(link, "/")[2])
+		if err == nil {
+			err = unix.Kill(pid, unix.SIGKILL)
+		}
+		if err != nil && !errors.Is(err, unix.ESRCH) {
 			return fmt.Errorf("end an earlier launch of %s: %w", name, err)
 		}
 	}

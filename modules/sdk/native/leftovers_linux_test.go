@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -68,8 +69,10 @@ func TestLeftovers(t *testing.T) {
 	require.ErrorContains(t, native.RemoveLeftovers(t.Context(), base, left), "it lives again")
 	require.DirExists(t, runDir)
 	record(startTime(t) + 1) // the number is another process's now
-	left, err = native.Leftovers(t.Context(), base)
+	all, err := native.Leftovers(t.Context(), base)
 	require.NoError(t, err)
+	left = slices.DeleteFunc(all, func(l native.Leftover) bool { return l.Project != goneProject }) // other tests have theirs
+	require.NotEmpty(t, left)
 	require.Equal(t, stateDir, left[0].StateDir)
 
 	require.NoError(t, native.RemoveLeftovers(t.Context(), base, left[:1]))

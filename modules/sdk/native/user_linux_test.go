@@ -547,6 +547,9 @@ func TestManyLaunches(t *testing.T) {
 	}
 	require.Equal(t, launches, strings.Count(p.log(t, "c"), "uid=0 gid=0\n"))
 	require.NoError(t, p.Remove(t.Context(), "c", container.RemoveOptions{}))
+	if os.Geteuid() != 0 || idmap.Confined() {
+		return // the host's registry is root's
+	}
 	text, err := os.ReadFile(idmap.DefaultRegistry)
 	if !errors.Is(err, fs.ErrNotExist) {
 		require.NoError(t, err)
