@@ -171,8 +171,10 @@ func compare(key []byte, d Desired, have *state.Component, missing Missing) (Act
 	done := have.Spec.Job && have.Status == container.StatusCompleted
 	missing.Image = missing.Image && !done // it needs none any more
 	lost := missing.reasons(d)
+	// A stop that was given up half-way is gone through with, and undone.
+	runs := have.Active() && have.Status != container.StatusStopping
 	switch {
-	case !have.Active() && !done:
+	case !runs && !done:
 		return Start, slices.Concat([]Reason{ending(have)}, lost, reasons, vanished)
 	case len(lost) > 0:
 		return Replace, slices.Concat(lost, reasons, vanished)

@@ -69,6 +69,9 @@ func TestMake(t *testing.T) {
 	lostVolume := plan.Reason{Property: "volumes", Text: `the folder of volume "data" is gone, and what was in it; ctst did not remove it`, Drift: true}
 	lostImage := plan.Reason{Property: "image", Text: "it is gone from the store, and is to be imported again", Drift: true}
 
+	stopping := have(want(nil))
+	stopping.Status = container.StatusStopping
+
 	for name, tt := range map[string]struct {
 		desired []plan.Desired
 		have    *state.Component
@@ -248,6 +251,9 @@ func TestMake(t *testing.T) {
 			[]plan.Desired{want(func(d *plan.Desired) { d.Config.Env = []string{"TOKEN=one", "LOG_LEVEL=info"} })},
 			have(secret("one", "info")), nil, plan.Update, false,
 			[]plan.Reason{{Property: "env.TOKEN", Old: "${secret.t}", New: "one"}},
+		},
+		"being stopped": {
+			[]plan.Desired{want(nil)}, stopping, nil, plan.Start, true, []plan.Reason{{Text: "stopping", Drift: true}},
 		},
 		"volume lost": {[]plan.Desired{mounted}, unmounted, lost, plan.Replace, true, []plan.Reason{lostVolume}},
 		"volume lost, died": {

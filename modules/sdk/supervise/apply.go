@@ -43,6 +43,9 @@ func (s *Supervisor) Apply(ctx context.Context, req ApplyRequest, emit func(Even
 	s.mu.Unlock()
 	defer s.watch(emit)()
 
+	if err := s.finishStops(ctx); err != nil {
+		return err
+	}
 	st := s.State()
 	a := &application{
 		Supervisor: s, req: req, slots: make(chan struct{}, parallelStarts),

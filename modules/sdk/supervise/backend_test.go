@@ -27,6 +27,7 @@ type machine struct {
 	all     map[string]*process
 	script  map[string]script
 	pids    int
+	slow    bool // nothing ends that is stopped, until the caller gives up
 }
 
 // script is how a container behaves.
@@ -115,9 +116,14 @@ func (m *machine) end(id container.ID, code int) {
 	}
 }
 
-func (m *machine) Stop(_ context.Context, id container.ID, _ container.StopOptions) error {
+func (m *machine) Stop(ctx context.Context, id container.ID, _ container.StopOptions) error {
 	m.mu.Lock()
 	m.note("stop %s", id)
+	if m.slow {
+		m.mu.Unlock()
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	code := 143
 	if c := m.script[string(id)].stopCode; c != nil {
 		code = *c

@@ -143,6 +143,18 @@ func (s *Supervisor) stopAll(ctx context.Context, names []string, timeout time.D
 	return errors.Join(err, errors.Join(failed...))
 }
 
+// finishStops goes through with stops that were given up half-way, as by a command
+// that was killed: what was told to end cannot count as running.
+func (s *Supervisor) finishStops(ctx context.Context) error {
+	var names []string
+	for name, c := range s.State().Components {
+		if c.Active() && c.Status == container.StatusStopping {
+			names = append(names, name)
+		}
+	}
+	return s.stopAll(ctx, names, 0)
+}
+
 func (s *Supervisor) stopOne(ctx context.Context, name string, timeout time.Duration) error {
 	c, ok := s.component(name)
 	if !ok {

@@ -38,6 +38,30 @@ func TestApplyStartsInOrderAndOnlyOnce(t *testing.T) {
 	}, events)
 }
 
+// A stop that was given up half-way is gone through with before anything is
+// started again.
+func TestApplyAfterAStopThatWasGivenUp(t *testing.T) {
+	s := newSupervised(t, newMachine(nil))
+	_, err := s.apply(t, component("a", nil))
+	require.NoError(t, err)
+	s.machine.slow = true
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for s.status("a") != container.StatusStopping {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
+	require.ErrorIs(t, s.Stop(ctx, supervise.StopRequest{}, func(supervise.Event) {}), context.Canceled)
+	require.Equal(t, container.StatusStopping, s.status("a"))
+	s.machine.slow = false
+	s.machine.notes()
+	_, err = s.apply(t, component("a", nil))
+	require.NoError(t, err)
+	require.Equal(t, []string{"stop a", "update a", "start a"}, s.machine.notes())
+	require.Equal(t, container.StatusRunning, s.status("a"))
+}
+
 func TestApplyReplacesOnlyWhatChanged(t *testing.T) {
 	s := newSupervised(t, newMachine(nil))
 	_, err := s.apply(t, component("web", nil, "db"), component("db", nil), component("old", nil))

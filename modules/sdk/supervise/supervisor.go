@@ -139,7 +139,10 @@ func (s *Supervisor) adopt(ctx context.Context) error {
 func (s *Supervisor) adoptLocked(name string, c *state.Component, info container.Info, found bool) (ended bool) {
 	switch {
 	case found && info.Status == container.StatusRunning:
-		c.Status, c.Restarting = container.StatusRunning, false
+		if c.Status != container.StatusStopping { // it was told to end, and may yet
+			c.Status = container.StatusRunning
+		}
+		c.Restarting = false
 		s.noteProcess(c, info)
 		if c.Started.IsZero() {
 			c.Started = info.Started
