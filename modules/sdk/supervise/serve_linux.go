@@ -258,12 +258,26 @@ func (srv *server) ends() []int {
 	return pids
 }
 
+// untilAlone waits a moment for those who asked something before to be gone, so
+// that who asks now can be told who ends.
+func (srv *server) untilAlone(ctx context.Context) {
+	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(time.Millisecond) {
+		srv.mu.Lock()
+		alone := srv.open == 1
+		srv.mu.Unlock()
+		if alone {
+			return
+		}
+	}
+}
+
 // call carries a request out.
 func (srv *server) call(ctx context.Context, req request, p *peer, signals <-chan syscall.Signal, emit func(Event)) (any, error) {
 	switch req.Method {
 	case "state":
 		return srv.s.tell(), nil
 	case "release": // of one that was brought up in vain
+		srv.untilAlone(ctx)
 		return struct{}{}, nil
 	case "apply":
 		var params ApplyRequest

@@ -123,3 +123,19 @@ func TestHangingUpGivesUp(t *testing.T) {
 	require.NoError(t, <-result)
 	require.NotContains(t, m.notes(), "start api")
 }
+
+// Who brought a supervisor up in vain sees it end, also when somebody else has just
+// asked it something.
+func TestReleaseSeesTheEnd(t *testing.T) {
+	for range 20 {
+		dir := deep(t)
+		_, result := serve(t, newMachine(nil), dir)
+		client := supervise.NewClient(dir, []string{"/does/not/exist"})
+		client.Prepare(t.Context())
+		other := supervise.NewClient(dir, nil)
+		go func() { _, _ = other.State(context.Background()) }() // it may come too late
+		require.NoError(t, client.Release(t.Context()))
+		require.NoError(t, <-result)
+		require.False(t, client.Running())
+	}
+}
