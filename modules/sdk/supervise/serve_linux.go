@@ -259,13 +259,13 @@ func (srv *server) ends() []int {
 }
 
 // untilAlone waits a moment for those who asked something before to be gone, so
-// that who asks now can be told who ends.
+// that who asks now can be told who ends. While something runs nobody does.
 func (srv *server) untilAlone(ctx context.Context) {
 	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(time.Millisecond) {
 		srv.mu.Lock()
 		alone := srv.open == 1
 		srv.mu.Unlock()
-		if alone {
+		if alone || !srv.s.Idle() {
 			return
 		}
 	}
